@@ -6,7 +6,7 @@ pickle (they cross process pools and task queues) because their only positional 
 whatever else they carry lives in the instance dictionary, which ``BaseException.__reduce__`` keeps.
 
 No error text, attribute or ``args`` holds a bearer token, a message text or a whole phone number: the
-places that build them pass the API's words through `smspop_async.api.redact` first.
+places that build them pass the API's words through `smspop_async.mask.Redactor` first.
 """
 
 from collections.abc import Mapping, Sequence

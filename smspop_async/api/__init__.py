@@ -1,0 +1,1 @@
+"""One campaign: its models, its wire format, its one POST, and what may be repeated."""

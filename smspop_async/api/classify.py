@@ -1,0 +1,202 @@
+"""What a reply to a campaign's POST means. Pure: a reply in, a verdict out.
+
+The table (the library's documentation has it with the reasons):
+
+==========================================================  ========
+2xx, a JSON object, ``success`` true                        ACCEPTED
+2xx, ``success`` false, no campaign, nothing sent           REJECTED
+any other 2xx                                               UNKNOWN
+4xx whose body does not claim success                       REJECTED
+301/308 to https, 302 to a login page                       REJECTED
+any other 3xx, 5xx, anything else                           UNKNOWN
+==========================================================  ========
+
+What no reply means is decided by the send flag: see `smspop_async.api.submit`.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from enum import Enum, auto
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from attrs import field, frozen
+
+from smspop_async.api.models import Campaign, Summary, converter
+from smspop_async.api.refusals import LOOK_FIRST, Context, refusal, server_error, text_of
+from smspop_async.api.settle import Settlement, settle
+from smspop_async.api.transport import Reply
+from smspop_async.api.wire import decode_object
+from smspop_async.errors import (
+    APIStatusError,
+    OutcomeUnknownError,
+    SmsPopError,
+    UnreadableResponseError,
+)
+
+
+class Scope(Enum):
+    """Whom a refusal concerns."""
+
+    CAMPAIGN = auto()
+    """This one campaign."""
+    CONTACTS = auto()
+    """Some of its contacts, or their number: a part of them may be accepted."""
+    RUN = auto()
+    """Every campaign with this token, message or sender ID."""
+    PACE = auto()
+    """Nothing but the moment: 429."""
+
+
+@frozen(kw_only=True)
+class Accepted:
+    """The API has the campaign and says what became of its contacts."""
+
+    message: str = field(repr=False)
+    campaign: Campaign
+    claimed: Summary | None
+    settlement: Settlement
+
+
+@frozen(kw_only=True)
+class Rejected:
+    """The API refused the campaign whole; nothing was sent."""
+
+    error: APIStatusError
+    scope: Scope
+
+
+@frozen(kw_only=True)
+class Unknown:
+    """The server may have acted."""
+
+    error: SmsPopError
+
+
+@frozen(kw_only=True)
+class Unsent:
+    """Not one byte of the campaign left, or nobody whole received it."""
+
+    error: SmsPopError
+    stale: bool = False
+    """Because a pooled connection was found closed: a fresh one may be tried at once."""
+
+
+Verdict = Accepted | Rejected | Unknown | Unsent
+
+
+def classify(reply: Reply, numbers: Sequence[str], context: Context) -> Verdict:
+    """Say what `reply` to a campaign for `numbers` means."""
+    status = reply.status
+    if 200 <= status <= 299:  # noqa: PLR2004 - the ranges of RFC 9110 are what they are
+        return _classify_2xx(reply, numbers, context)
+    if 300 <= status <= 399:  # noqa: PLR2004
+        return _classify_3xx(reply, context)
+    if 400 <= status <= 499:  # noqa: PLR2004
+        body = decode_object(reply.body) or {}
+        if _claims_success(body):
+            return Unknown(
+                error=OutcomeUnknownError(
+                    f"The server answered {status} but claims success in the same breath. {LOOK_FIRST}"
+                )
+            )
+        return Rejected(error=refusal(reply, body, context), scope=_scope(status, body))
+    if 500 <= status <= 599:  # noqa: PLR2004
+        return Unknown(error=server_error(status))
+    return Unknown(error=OutcomeUnknownError(f"The server answered with the odd status {status}. {LOOK_FIRST}"))
+
+
+def _is_true(value: object) -> bool:
+    return value is True or value == 1 or (isinstance(value, str) and value.strip().lower() in ("true", "1"))
+
+
+def _is_false(value: object) -> bool:
+    return value is False or (
+        not isinstance(value, float) and (value == 0 or (isinstance(value, str) and value.strip().lower() in ("false", "0")))
+    )
+
+
+def _claims_success(body: Mapping[str, Any]) -> bool:
+    return _is_true(body.get("success")) or converter.structure(body.get("summary"), Summary).sent > 0
+
+
+def _classify_2xx(reply: Reply, numbers: Sequence[str], context: Context) -> Verdict:
+    body = decode_object(reply.body)
+    if body is None:
+        return Unknown(
+            error=UnreadableResponseError(
+                f"The server answered {reply.status} with something that is not a JSON object. {LOOK_FIRST}",
+                status=reply.status,
+            )
+        )
+    raw_summary = body.get("summary")
+    claimed = converter.structure(raw_summary, Summary) if isinstance(raw_summary, Mapping) and raw_summary else None
+    if _is_true(body.get("success")):
+        return Accepted(
+            message=text_of(body.get("message")),
+            campaign=converter.structure(body.get("campaign"), Campaign),
+            claimed=claimed,
+            settlement=settle(numbers, body.get("contacts"), claimed, context.normalise),
+        )
+    if _is_false(body.get("success")) and not body.get("campaign") and not (claimed and claimed.sent):
+        return Rejected(error=refusal(reply, body, context), scope=Scope.CAMPAIGN)
+    return Unknown(
+        error=UnreadableResponseError(
+            f"The server answered {reply.status} without saying clearly whether it sent. {LOOK_FIRST}",
+            status=reply.status,
+        )
+    )
+
+
+def _classify_3xx(reply: Reply, context: Context) -> Verdict:
+    """A redirect is never followed; two kinds of it prove that the application never saw the campaign."""
+    target = _redirect_target(reply, context.url)
+    if target is not None and reply.status in (301, 308) and target.startswith("https://"):
+        base = target.removesuffix("/").removesuffix("/campaigns")
+        advice = f"Set base_url (or SMSPOP_BASE_URL) to {base}"
+    elif target is not None and reply.status == 302 and "login" in urlsplit(target).path.lower():  # noqa: PLR2004
+        advice = f"It asks for a login at {target}: check that base_url (or SMSPOP_BASE_URL) is the API's URL"
+    else:
+        return Unknown(
+            error=OutcomeUnknownError(
+                f"The server answered with a redirect (status {reply.status}), which is never followed. {LOOK_FIRST}"
+            )
+        )
+    return Rejected(
+        error=APIStatusError(
+            f"The server moved the request elsewhere (status {reply.status}); nothing was sent. {advice}.",
+            status=reply.status,
+        ),
+        scope=Scope.RUN,
+    )
+
+
+def _redirect_target(reply: Reply, url: str) -> str | None:
+    """Where a redirect points, without user info, query and fragment, which may hold secrets."""
+    location = reply.headers.get("Location")
+    if not location:
+        return None
+    try:
+        parts = urlsplit(urljoin(url, location))
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return None
+    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}{port}{parts.path}" if host else None
+
+
+_EVERY_CAMPAIGN = frozenset({401, 402, 403, 404, 405, 407, 419, 422})
+"""404, 405, 407 and 419 mean a wrong URL, a proxy or a web form's route: no other campaign would fare better."""
+_CONTACT_FIELDS = re.compile(r"(manual_)?contacts?(\.|$)")
+
+
+def _scope(status: int, body: Mapping[str, Any]) -> Scope:
+    if status == 429:  # noqa: PLR2004
+        return Scope.PACE
+    if status == 413:  # noqa: PLR2004
+        return Scope.CONTACTS
+    if status == 422:  # noqa: PLR2004
+        errors = body.get("errors")
+        if isinstance(errors, Mapping) and errors and all(_CONTACT_FIELDS.match(key) for key in errors):
+            return Scope.CONTACTS
+    return Scope.RUN if status in _EVERY_CAMPAIGN else Scope.CAMPAIGN

@@ -1,0 +1,200 @@
+"""The client of one account: settings in, ``campaigns`` out. It owns one transport and closes it once."""
+
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from attrs import evolve, frozen
+from yarl import URL
+
+from smspop_async.api.campaigns import Campaigns
+from smspop_async.api.gate import Gate
+from smspop_async.api.retry import RetryBudget
+from smspop_async.api.submit import Clock, Submitter
+from smspop_async.api.transport import Ssl, Transport, TransportSettings
+from smspop_async.api.wire import CAMPAIGNS, headers
+from smspop_async.config import (
+    RetryPolicy,
+    Timeouts,
+    TokenSource,
+    check_token,
+    resolve_base_url,
+    resolve_token,
+)
+from smspop_async.contacts.numbers import InvalidNumber, Normaliser
+from smspop_async.errors import ConfigurationError
+from smspop_async.events import Observer
+
+Timeout = aiohttp.ClientTimeout | Timeouts | float | None
+
+
+@frozen(kw_only=True)
+class _Shared:
+    """What copies made by `ApiClient.with_options` have in common."""
+
+    token: TokenSource
+    base_url: str
+    transport: Transport
+    gate: Gate
+    budget: RetryBudget
+    normaliser: Normaliser
+
+
+class ApiClient:
+    """An asyncio client of the SMSPop API: pooled, lazy, bound to the event loop of its first request.
+
+    Args:
+        token: The API token, or an async callable that gives the one to use now. Default: ``SMSPOP_TOKEN``.
+        base_url: The API's address. Default: ``SMSPOP_BASE_URL``, or ``https://smspop.co.zw/api``.
+        timeout: Seconds in all, a `Timeouts`, or an ``aiohttp.ClientTimeout``. Default: connect 15, read 140, total 150.
+        retry: What to do about requests that are proven unsent.
+        max_connections: How many requests may be under way at once.
+        session: An aiohttp session whose connection pool is borrowed; it is never closed here.
+        default_region: The region (ISO 3166-1) in which a national number is read.
+        on_event: Told what happens; see `smspop_async.events`.
+        ssl: As aiohttp's ``ssl``: an ``SSLContext``, a fingerprint, or False to skip verification.
+        proxy: The URL of an HTTP proxy. The environment's proxies are never used.
+
+    Raises:
+        ConfigurationError: a setting is missing or malformed.
+    """
+
+    def __init__(
+        self,
+        token: TokenSource | None = None,
+        *,
+        base_url: str | None = None,
+        timeout: Timeout = None,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 - frozen
+        max_connections: int = 16,
+        session: aiohttp.ClientSession | None = None,
+        default_region: str = "ZW",
+        on_event: Observer | None = None,
+        ssl: Ssl = None,
+        proxy: str | None = None,
+    ) -> None:
+        if isinstance(max_connections, bool) or not isinstance(max_connections, int) or max_connections < 1:
+            raise ConfigurationError(f"max_connections must be 1 or more; it is {max_connections!r}.")
+        settings = TransportSettings(max_connections=max_connections, session=session, ssl=ssl, proxy=proxy)
+        clock = Clock()
+        self._shared = _Shared(
+            token=resolve_token(token),
+            base_url=resolve_base_url(base_url),
+            transport=Transport(settings),
+            gate=Gate(clock.monotonic),
+            budget=RetryBudget(),
+            normaliser=Normaliser(default_region),
+        )
+        self._submitter = Submitter(
+            transport=self._shared.transport,
+            gate=self._shared.gate,
+            clock=clock,
+            retry=retry,
+            timeouts=resolve_timeout(timeout),
+            url=URL(self.url(CAMPAIGNS)),
+            headers=self._headers,
+            observer=on_event,
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._shared.base_url}>"
+
+    @property
+    def campaigns(self) -> Campaigns:
+        """One campaign at a time: the documented calls."""
+        return Campaigns(self)
+
+    @property
+    def submitter(self) -> Submitter:
+        """What submits campaigns: the layers above build on it."""
+        return self._submitter
+
+    @property
+    def normaliser(self) -> Normaliser:
+        """What turns contacts into digits, in the client's region."""
+        return self._shared.normaliser
+
+    @property
+    def budget(self) -> RetryBudget:
+        """What bounds the retries of GET."""
+        return self._shared.budget
+
+    def url(self, path: str) -> str:
+        """The address of an endpoint."""
+        return self._shared.base_url + path
+
+    def number_or_none(self, text: str) -> str | None:
+        """Turn a spelling into digits, or None."""
+        try:
+            return self._shared.normaliser.normalise(text)
+        except InvalidNumber:
+            return None
+
+    def with_options(
+        self,
+        *,
+        timeout: Timeout = None,
+        retry: RetryPolicy | None = None,
+        on_event: Observer | None = None,
+    ) -> Self:
+        """A client with other settings over the same connections; what is not given stays as it is.
+
+        Closing either of them closes the connections of both.
+        """
+        copy = object.__new__(type(self))
+        copy._shared = self._shared
+        copy._submitter = evolve(
+            self._submitter,
+            timeouts=self._submitter.timeouts if timeout is None else resolve_timeout(timeout),
+            retry=self._submitter.retry if retry is None else retry,
+            observer=self._submitter.observer if on_event is None else on_event,
+        )
+        return copy
+
+    async def _headers(self) -> dict[str, str]:
+        token = self._shared.token
+        if not isinstance(token, str):
+            try:
+                token = check_token(await token())
+            except ConfigurationError:
+                raise
+            except Exception as error:
+                raise ConfigurationError(
+                    f"The token provider raised {type(error).__name__}. Nothing was sent."
+                ) from error
+        return headers(token)
+
+    async def aclose(self) -> None:
+        """Close the connections. A borrowed session stays open. Safe to call twice."""
+        await self._shared.transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+def resolve_timeout(timeout: Timeout) -> Timeouts:
+    """Turn any of the accepted forms into time-outs.
+
+    Raises:
+        ConfigurationError: seconds that are not above 0.
+    """
+    if timeout is None:
+        return Timeouts()
+    if isinstance(timeout, Timeouts):
+        return timeout
+    if isinstance(timeout, aiohttp.ClientTimeout):
+        connects = [limit for limit in (timeout.connect, timeout.sock_connect) if limit]
+        return Timeouts(
+            connect=min(connects) if connects else None,
+            read=timeout.sock_read or None,
+            total=timeout.total or None,
+        )
+    return Timeouts.within(timeout)

@@ -1,0 +1,109 @@
+"""The send flag: did a single byte of this request leave the process?
+
+The API texts people on POST and has no key by which a repeat could be recognised, so after any failure one
+question decides everything: can the server have the whole request? The exception that aiohttp raises does not
+tell. A total time-out while waiting for a connection and one after the body left are the same bare
+``TimeoutError``; a proxy that dropped its CONNECT and a server that read everything and hung up are both
+``ServerDisconnectedError``. Trace signals fire before the write.
+
+What does tell is the body itself. aiohttp buffers the headers of a request until the first piece of its body
+is written, so that both leave in one ``transport.write``. As long as our payload has not been asked to
+write, nothing has left: the flag is down, and the request is provably unsent. From the moment it is asked,
+the flag is up and stays up, also when the write fails: the kernel may have taken the bytes.
+
+One refinement matters in practice. A pooled connection that the server closed after its last reply looks
+alive until the loop hears of it, and a POST on it would raise the flag for nothing. So the last act before
+the flag goes up is to look at the connection: is the transport closing already, or does the socket hold an
+end-of-file (or, on a plain connection, any byte, which no server may send before our request)? Then the
+payload refuses to write, not one byte is handed over, and the request is NOT_SENT, on a connection that is
+*stale*. What remains is the race of a server that closes while our bytes travel; no client can see
+through that one. Therefore a client that met two stale connections stops re-using connections at that origin
+(`smspop_async.api.transport`).
+
+A TLS connection may hold bytes that are no reply (session tickets), so there only an end-of-file counts.
+"""
+
+import select
+from enum import Enum
+from typing import Final, Protocol
+from weakref import WeakSet
+
+from aiohttp import ClientConnectionResetError
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import BytesPayload
+
+_HANG_UP: Final = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0) | getattr(select, "POLLERR", 0)
+_READABLE: Final = getattr(select, "POLLIN", 0)
+
+
+class SendFlag(Enum):
+    """How far a request came."""
+
+    DOWN = "down"
+    """Not one byte was handed to a socket."""
+    STALE = "stale"
+    """The same, because the connection was found closed by the other side right before the write."""
+    UP = "up"
+    """The server may have the whole request."""
+
+
+class _Transport(Protocol):
+    def is_closing(self) -> bool: ...
+    def get_extra_info(self, name: str, default: object = None) -> object: ...
+
+
+class Connections:
+    """Remembers which connections have carried a request of ours, to know a re-used one from a fresh one."""
+
+    def __init__(self) -> None:
+        self._used: WeakSet[object] = WeakSet()
+
+    def note(self, connection: object) -> bool:
+        """Return whether `connection` was used before, and remember it."""
+        if connection in self._used:
+            return True
+        self._used.add(connection)
+        return False
+
+
+class FlaggedPayload(BytesPayload):
+    """A JSON body that knows whether it was asked to leave.
+
+    Args:
+        body: The whole body.
+        connections: Where re-use is remembered.
+    """
+
+    def __init__(self, body: bytes, connections: Connections) -> None:
+        super().__init__(body, content_type="application/json")
+        self._connections = connections
+        self.flag = SendFlag.DOWN
+        self.reused = False
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Look at the connection, raise the flag, write."""
+        await self.write_with_length(writer, None)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Look at the connection, raise the flag, write."""
+        self.reused = self._connections.note(getattr(writer, "protocol", writer))
+        if is_stale(writer.transport):
+            self.flag = SendFlag.STALE
+            raise ClientConnectionResetError("The connection was closed before the request was written")
+        self.flag = SendFlag.UP
+        await super().write_with_length(writer, content_length)
+
+
+def is_stale(transport: _Transport | None) -> bool:
+    """Tell whether the other side has closed `transport` already, without a system call that waits."""
+    if transport is None or transport.is_closing():
+        return True
+    sock = transport.get_extra_info("socket")
+    fileno = getattr(sock, "fileno", lambda: -1)()
+    if fileno < 0 or not hasattr(select, "poll"):  # Windows has no poll: the closing transport is all it shows
+        return False
+    is_tls = transport.get_extra_info("ssl_object") is not None
+    wanted = _HANG_UP if is_tls else _HANG_UP | _READABLE
+    poller = select.poll()
+    poller.register(fileno, wanted)
+    return bool(poller.poll(0))

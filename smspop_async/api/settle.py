@@ -1,0 +1,176 @@
+"""Joining the rows of a reply to the numbers that were sent: by number, never by position (law 2, Identity).
+
+Columns in, columns out: `settle` takes the list of numbers of a campaign and the rows of its reply as they
+came out of JSON, and gives one status word per number. Most replies name every number once, as it was sent,
+with a known word; those take the short way through a dict. Every oddity the wire has shown (numbers
+written with a plus and blanks or as integers, rows twice, missing or never asked for, words in capitals, words
+unheard of) takes the long way, which ends in the same columns.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from smspop_async.api.models import ContactResult, Status, Summary
+
+_WORDS: Final = {"sent": Status.SENT, "failed": Status.FAILED}
+_PLAIN: Final = frozenset(_WORDS)
+_PUNCTUATION: Final = re.compile(r"[\s+\-().\u00a0\u2010-\u2013]")
+_LONGEST_WORD: Final = 40
+
+NO_ROW: Final = "the reply accepted the campaign but has no row for this number"
+NO_ROWS: Final = "the API accepted the campaign; its reply held no per-contact statuses"
+
+
+@frozen(kw_only=True)
+class Settlement:
+    """What one reply says about the numbers of its campaign."""
+
+    numbers: Sequence[str] = field(repr=False)
+    statuses: Sequence[Status] = field(repr=False)
+    """One for each of `numbers`, in their order."""
+    details: Mapping[int, str] = field(factory=dict, repr=False)
+    """Position to explanation, only where there is something to explain."""
+    summary: Summary
+    """Counted from `statuses`, not taken from the reply."""
+    discrepancies: tuple[str, ...] = ()
+
+    def contacts(self) -> list[ContactResult]:
+        """Make the per-contact values."""
+        return [
+            ContactResult(phone_number=number, status=status, detail=self.details.get(at, ""))
+            for at, (number, status) in enumerate(zip(self.numbers, self.statuses, strict=True))
+        ]
+
+
+def settle(
+    numbers: Sequence[str],
+    rows: object,
+    claimed: Summary | None,
+    normalise: Callable[[str], str | None] | None = None,
+) -> Settlement:
+    """Join `rows` to `numbers`.
+
+    Args:
+        numbers: The distinct digits that were sent.
+        rows: The reply's ``contacts``, as decoded: a list of objects, or anything else.
+        claimed: The reply's ``summary``, or None where it had none.
+        normalise: Turns a national spelling into digits, or None where it cannot.
+    """
+    rows = list(rows.values()) if isinstance(rows, Mapping) else rows
+    if not isinstance(rows, list) or not rows:
+        summary = claimed or Summary()
+        return Settlement(
+            numbers=numbers,
+            statuses=[Status.ACCEPTED] * len(numbers),
+            details=dict.fromkeys(range(len(numbers)), NO_ROWS),
+            summary=Summary(),
+            discrepancies=(
+                f"no per-contact rows in the reply (its summary: {summary.sent} sent, {summary.failed} failed)",
+            ),
+        )
+    return _settle_plain(numbers, rows, claimed) or _settle_odd(numbers, rows, claimed, normalise)
+
+
+def _settle_plain(
+    numbers: Sequence[str], rows: list[Any], claimed: Summary | None
+) -> Settlement | None:
+    """The short way; None where anything at all is out of the ordinary."""
+    try:
+        said = {row["phone_number"]: row["status"] for row in rows}
+        words = [said[number] for number in numbers]
+        if len(rows) != len(numbers) or len(said) != len(rows) or not _PLAIN.issuperset(words):
+            return None
+    except (KeyError, TypeError):
+        return None
+    sent = words.count("sent")
+    summary = Summary(sent=sent, failed=len(words) - sent)
+    return Settlement(
+        numbers=numbers,
+        statuses=[_WORDS[word] for word in words],
+        summary=summary,
+        discrepancies=_against(claimed, summary),
+    )
+
+
+def _against(claimed: Summary | None, counted: Summary) -> tuple[str, ...]:
+    if claimed is None or claimed == counted:
+        return ()
+    return (
+        f"the summary says {claimed.sent} sent, {claimed.failed} failed; "
+        f"the rows say {counted.sent} sent, {counted.failed} failed",
+    )
+
+
+def _settle_odd(
+    numbers: Sequence[str],
+    rows: list[Any],
+    claimed: Summary | None,
+    normalise: Callable[[str], str | None] | None,
+) -> Settlement:
+    """The long way: each row on its own, every oddity noted."""
+    asked = set(numbers)
+    said: dict[str, tuple[Status, str]] = {}
+    notes: dict[str, int] = {}
+    for row in rows:
+        number = _row_number(row, asked, normalise)
+        if number is None:
+            notes[_NOT_ASKED] = notes.get(_NOT_ASKED, 0) + 1
+            continue
+        verdict = _row_status(row)
+        if number in said:
+            notes[_TWICE] = notes.get(_TWICE, 0) + 1
+            verdict = _merge(said[number], verdict)
+        said[number] = verdict
+    missing = [number for number in numbers if number not in said]
+    if missing:
+        notes[_MISSING] = len(missing)
+    verdicts = [said.get(number, (Status.UNKNOWN, NO_ROW)) for number in numbers]
+    statuses = [status for status, _ in verdicts]
+    summary = Summary(sent=statuses.count(Status.SENT), failed=statuses.count(Status.FAILED))
+    return Settlement(
+        numbers=numbers,
+        statuses=statuses,
+        details={at: detail for at, (_, detail) in enumerate(verdicts) if detail},
+        summary=summary,
+        discrepancies=(*(f"{count} {words}" for words, count in notes.items()), *_against(claimed, summary)),
+    )
+
+
+_NOT_ASKED: Final = "row(s) in the reply that were not asked for"
+_TWICE: Final = "row(s) in the reply that repeat a number"
+_MISSING: Final = "number(s) without a row in the reply"
+
+
+def _row_number(
+    row: Any, asked: set[str], normalise: Callable[[str], str | None] | None
+) -> str | None:
+    """The number of a row, as it was sent; None where it was not sent or is no number."""
+    value = row.get("phone_number") if isinstance(row, Mapping) else None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    digits = _PUNCTUATION.sub("", str(value))
+    if digits in asked:
+        return digits
+    other = normalise(str(value)) if normalise is not None else None
+    return other if other in asked else None
+
+
+def _row_status(row: Mapping[str, Any]) -> tuple[Status, str]:
+    word = row.get("status")
+    text = word.strip() if isinstance(word, str) else ""
+    status = _WORDS.get(text.lower())
+    if status is not None:
+        return status, ""
+    if not text:
+        return Status.UNKNOWN, "the reply has a row for this number but no status in it"
+    shown = text[:_LONGEST_WORD] if not any(c.isdigit() for c in text) else "a word with digits in it"
+    return Status.UNKNOWN, f"the API's word for it is {shown!r}, which this version does not know"
+
+
+def _merge(first: tuple[Status, str], second: tuple[Status, str]) -> tuple[Status, str]:
+    if first[0] == second[0]:
+        return first
+    return Status.UNKNOWN, "the reply has several rows for this number that contradict each other"

@@ -1,0 +1,203 @@
+"""Submitting one campaign: the loop around the one POST that may never be repeated blindly.
+
+Every attempt ends in a verdict (`smspop_async.api.classify`). Only two of them lead to another attempt:
+
+* **Unsent**: the send flag stayed down, so the server cannot have the request. Backoff with full jitter, up to
+  `RetryPolicy.attempts`. A stale pooled connection is not the server's failure: it is replaced at once, at
+  most as often as the pool has connections, and costs no attempt.
+* **429**: turned away before the application ran. The gate that all requests of the client share closes for
+  ``Retry-After``, and this campaign waits with the others.
+
+Everything else is final here. An `Attempt` outlives a cancellation, so that whoever cancelled can still ask
+whether the campaign may have left.
+"""
+
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+
+import anyio
+from attrs import field, frozen
+from yarl import URL
+
+from smspop_async.api.classify import Context, Rejected, Unknown, Unsent, Verdict, classify
+from smspop_async.api.gate import Gate, Sleep
+from smspop_async.api.retry import backoff
+from smspop_async.api.sendflag import FlaggedPayload, SendFlag
+from smspop_async.api.transport import NoReplyError, Reply, Transport
+from smspop_async.config import RetryPolicy, Timeouts
+from smspop_async.errors import (
+    APIConnectionError,
+    APITimeoutError,
+    ConfigurationError,
+    Delivery,
+    RateLimitError,
+    SmsPopError,
+)
+from smspop_async.events import CampaignRetried, CampaignSubmitted, Observer, notify
+from smspop_async.mask import Redactor
+
+_NEVER_LEFT: Final = "Nothing was sent; trying again is safe."
+_MAY_HAVE_LEFT: Final = (
+    "The request may have reached the server, so texts may have gone out: "
+    "look for the campaign in the dashboard or in campaigns.list() before sending again."
+)
+
+
+@frozen(kw_only=True)
+class Clock:
+    """Time and chance, passed in so that tests can hold them."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    """Seconds since the epoch."""
+    draw: Callable[[], float] = random.random
+    """A random number in [0, 1)."""
+    sleep: Sleep = anyio.sleep
+
+
+@frozen(kw_only=True)
+class Submission:
+    """One campaign, encoded."""
+
+    name: str
+    body: bytes = field(repr=False)
+    numbers: Sequence[str] = field(repr=False)
+    message: str = field(repr=False)
+    """What an error may not quote."""
+    normalise: Callable[[str], str | None] | None = field(default=None, repr=False)
+
+
+class Attempt:
+    """The trace of a submission: how often it was tried, and whether the last try may have left."""
+
+    def __init__(self) -> None:
+        self.payload: FlaggedPayload | None = None
+        self.reply: Reply | None = None
+        self.count = 0
+        self.throttled = 0
+        """How often it was turned away by a rate limit."""
+
+    @property
+    def may_have_left(self) -> bool:
+        """Whether the server may have the campaign, from the request under way or the last one."""
+        return self.payload is not None and self.payload.flag is SendFlag.UP
+
+
+@frozen(kw_only=True)
+class Submitter:
+    """What submissions share: the connection, the pace and the policy.
+
+    Args:
+        headers: Gives the headers of a request, with the token of the moment.
+    """
+
+    transport: Transport
+    gate: Gate
+    clock: Clock
+    retry: RetryPolicy
+    timeouts: Timeouts
+    url: URL
+    headers: Callable[[], Awaitable[Mapping[str, str]]] = field(repr=False)
+    observer: Observer | None = None
+
+    async def submit(
+        self,
+        submission: Submission,
+        attempt: Attempt,
+        *,
+        sleep: Sleep | None = None,
+        abandoned: Callable[[], bool] = lambda: False,
+    ) -> Verdict:
+        """Submit a campaign until there is a verdict that stands.
+
+        Args:
+            submission: The campaign.
+            attempt: Filled in as it goes; survives a cancellation.
+            sleep: How to wait between attempts; it may return early.
+            abandoned: Whether the run stops: then nothing unsent is tried again.
+
+        Returns:
+            The verdict; nothing is raised for what the server, the network or a setting did.
+        """
+        sleep = sleep or self.clock.sleep
+        stale_left = self.transport.slots + 1
+        while True:
+            await self.gate.passing(sleep, abandoned=abandoned)
+            if abandoned():
+                return Unsent(error=ConfigurationError("The run stopped before this campaign was submitted."))
+            verdict = await self._post(submission, attempt)
+            if isinstance(verdict, Unsent) and verdict.stale and stale_left > 0:
+                stale_left -= 1
+                continue
+            attempt.count += 1
+            attempt.throttled += isinstance(verdict, Rejected) and isinstance(verdict.error, RateLimitError)
+            delay = self._delay(verdict, attempt.count)
+            if delay is None or abandoned():
+                return verdict
+            reason = type(verdict.error).__name__ if isinstance(verdict, Unsent | Rejected) else ""
+            notify(
+                self.observer,
+                CampaignRetried(name=submission.name, attempt=attempt.count, delay=delay, reason=reason),
+            )
+            if isinstance(verdict, Unsent):
+                await sleep(delay)
+            else:
+                self.gate.hold(delay)
+
+    def _delay(self, verdict: Verdict, failed: int) -> float | None:
+        """Seconds until the next attempt, or None where the verdict stands."""
+        if failed >= self.retry.attempts:
+            return None
+        waited = backoff(self.retry, failed, self.clock.draw())
+        if isinstance(verdict, Unsent):
+            return None if isinstance(verdict.error, ConfigurationError) else waited
+        if isinstance(verdict, Rejected) and isinstance(verdict.error, RateLimitError):
+            asked = verdict.error.retry_after
+            return waited if asked is None else min(asked, self.retry.max_retry_after)
+        return None
+
+    async def _post(self, submission: Submission, attempt: Attempt) -> Verdict:
+        """Post once, in a slot of the pool, and say what came of it."""
+        attempt.payload = attempt.reply = None
+        try:
+            slot = self.transport.slot()
+        except ConfigurationError as error:
+            return Unsent(error=error)
+        async with slot:
+            try:
+                headers = await self.headers()
+            except ConfigurationError as error:
+                return Unsent(error=error)
+            payload = attempt.payload = self.transport.payload(submission.body)
+            notify(
+                self.observer, CampaignSubmitted(name=submission.name, contacts=len(submission.numbers))
+            )
+            try:
+                attempt.reply = await self.transport.post(self.url, payload, headers, self.timeouts)
+            except NoReplyError as failure:
+                return no_reply(failure, payload.flag)
+        token = headers["Authorization"].partition(" ")[2]
+        context = Context(
+            url=str(self.url),
+            redact=Redactor((token, submission.message)),
+            now=self.clock.wall(),
+            normalise=submission.normalise,
+        )
+        return classify(attempt.reply, submission.numbers, context)
+
+
+def no_reply(failure: NoReplyError, flag: SendFlag) -> Unknown | Unsent:
+    """What the lack of a reply means: the flag decides, never the exception."""
+    if flag is SendFlag.UP:
+        return Unknown(error=connection_error(failure, Delivery.UNKNOWN, _MAY_HAVE_LEFT))
+    error = connection_error(failure, Delivery.NOT_SENT, _NEVER_LEFT)
+    return Unsent(error=error, stale=flag is SendFlag.STALE)
+
+
+def connection_error(failure: NoReplyError, delivery: Delivery, advice: str) -> SmsPopError:
+    """The public error for a request without a reply."""
+    kind = APITimeoutError if failure.timeout else APIConnectionError
+    words = failure.words
+    return kind(f"{words[:1].upper()}{words[1:]}. {advice}", delivery=delivery)

@@ -1,0 +1,166 @@
+"""The only module that knows endpoints, headers and JSON: values in, bytes out, and back. No await, no clock.
+
+What stands here as documented is in the vendor's document; the form of the campaign list, of paging and of most
+error bodies is assumed (Laravel's habits), and read as tolerantly as `read_page` can without guessing.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+from attrs import field, frozen
+
+from smspop_async.api.models import Campaign, converter
+
+CAMPAIGNS: Final = "/campaigns"
+"""POST creates and sends, GET lists (documented)."""
+NAME_LIMIT: Final = 191
+"""Characters of a campaign's name (assumed: the width of a Laravel string column)."""
+CONTACT: Final = re.compile(r"[0-9]{9,15}")
+"""What may be joined into ``manual_contacts``; a comma inside one would smuggle another contact in."""
+
+
+def _user_agent() -> str:
+    try:
+        return f"smspop-async/{version('smspop-async')}"
+    except PackageNotFoundError:  # imported from a source tree that is not installed
+        return "smspop-async"
+
+
+USER_AGENT: Final = _user_agent()
+
+
+def headers(token: str) -> dict[str, str]:
+    """The headers of every request.
+
+    ``Accept`` is exactly one type: Laravel decides by the first one whether a refusal is JSON or a redirect to
+    an HTML page. No encoding is offered beyond those that aiohttp always decodes.
+    """
+    return {
+        "Authorization": f"Bearer {token}",
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip, deflate",
+        "User-Agent": USER_AGENT,
+    }
+
+
+@frozen(kw_only=True)
+class Envelope:
+    """What all campaigns of a run share, encoded once."""
+
+    message: str = field(repr=False)
+    sender_id: str
+    _tail: str = field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Encode the part that does not change."""
+        tail = json.dumps(
+            {"message": self.message, "sender_id": self.sender_id, "contact_import_method": "manual"}
+        )
+        object.__setattr__(self, "_tail", f'{tail[1:-1]}, "manual_contacts": "')
+
+    def encode(self, name: str, numbers: Iterable[str]) -> bytes:
+        """The body of one campaign: the documented object. `numbers` must be digits already."""
+        # Digits need no escaping, so the list of them is joined, not passed through the encoder.
+        return f'{{"name": {json.dumps(name)}, {self._tail}{", ".join(numbers)}"}}'.encode()
+
+
+def decode(body: bytes) -> Any:
+    """Parse a JSON body; raises ValueError for whatever is not JSON, however it is broken."""
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def decode_object(body: bytes) -> Mapping[str, Any] | None:
+    """Parse a body that should be a JSON object; None where it is not."""
+    try:
+        data = decode(body)
+    except ValueError:
+        return None
+    return data if isinstance(data, dict) else None
+
+
+@frozen(kw_only=True)
+class Page:
+    """One page of the list of campaigns."""
+
+    campaigns: Sequence[Campaign]
+    rows: Sequence[Mapping[str, Any]] = field(repr=False)
+    """The same campaigns as the API wrote them; a row may hold per-contact statuses."""
+    next_query: Mapping[str, str] | None
+    """What to ask for next, on our own base URL; None where there is nothing more or nothing usable."""
+    is_last: bool
+    """Proven to be the last page. Both this and `next_query` can be missing: then the list is not whole."""
+
+
+def read_page(body: bytes) -> Page | None:
+    """Read a page of campaigns in any form that Laravel gives a list; None where it is none of them."""
+    try:
+        data = decode(body)
+    except ValueError:
+        return None
+    frame, rows = _find_rows(data)
+    if rows is None:
+        return None
+    query, is_last = _what_follows(frame)
+    return Page(
+        campaigns=[converter.structure(row, Campaign) for row in rows],
+        rows=rows,
+        next_query=query,
+        is_last=is_last,
+    )
+
+
+def _find_rows(data: Any) -> tuple[Mapping[str, Any], list[dict[str, Any]] | None]:
+    """Return the object that frames the list (it may hold the paging) and the rows."""
+    frame: Mapping[str, Any] = {}
+    for _ in range(3):  # {"campaigns": {"data": […]}} is the deepest form known
+        rows = _as_rows(data)
+        if rows is not None:
+            return frame, rows
+        if not isinstance(data, dict) or data.get("success") is False:
+            break
+        frame = {**frame, **data}
+        data = data.get("campaigns", data.get("data"))
+    return frame, None
+
+
+def _as_rows(data: Any) -> list[dict[str, Any]] | None:
+    """A list of objects, also in PHP's ``{"0": …, "2": …}`` form; None for anything else."""
+    if isinstance(data, dict) and data and all(key.isdigit() for key in data):
+        data = list(data.values())
+    if isinstance(data, list) and all(isinstance(row, dict) for row in data):
+        return data
+    return None
+
+
+def _what_follows(frame: Mapping[str, Any]) -> tuple[dict[str, str] | None, bool]:
+    """Work out the next page, and whether this one is proven to be the last."""
+    links, meta = frame.get("links"), frame.get("meta")
+    links = links if isinstance(links, Mapping) else {}
+    meta = meta if isinstance(meta, Mapping) else {}
+    url = frame.get("next_page_url") or links.get("next")
+    if isinstance(url, str) and url:
+        query = parse_qs(urlsplit(url).query)
+        steps = {key: query[key][0] for key in ("page", "cursor") if query.get(key)}
+        return steps or None, False
+    cursor = frame.get("next_cursor") or meta.get("next_cursor")
+    if isinstance(cursor, str) and cursor:
+        return {"cursor": cursor}, False
+    current, last = _page_number(frame, meta, "current_page"), _page_number(frame, meta, "last_page")
+    if current is not None and last is not None and current < last:
+        return {"page": str(current + 1)}, False
+    return None, True
+
+
+def _page_number(frame: Mapping[str, Any], meta: Mapping[str, Any], key: str) -> int | None:
+    value = frame.get(key, meta.get(key))
+    try:
+        return int(value) if value is not None else None
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,87 @@
+"""The push chunker: rows in, full chunks out. It knows no network, no clock and no loop.
+
+Rows with the same text share a campaign. For a plain message there is one text; for a template there is one
+group for each rendered text, and the number of rows waiting in incomplete groups is bounded, oldest group first,
+so that ten million different texts do not pile up.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from attrs import field, frozen
+
+_GROUPS_HELD: Final = 64
+"""Chunks' worth of rows that may wait in incomplete groups of a template."""
+
+
+@frozen(kw_only=True)
+class Chunk:
+    """The contacts of one campaign."""
+
+    rows: Sequence[int] = field(repr=False)
+    """Their positions in the input."""
+    numbers: Sequence[str] = field(repr=False)
+    """Their digits, in the same order."""
+    text: str = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def halves(self) -> tuple["Chunk", "Chunk"]:
+        """Cut it in two; it must have at least two contacts."""
+        middle = len(self.numbers) // 2
+        first = Chunk(rows=self.rows[:middle], numbers=self.numbers[:middle], text=self.text)
+        return first, Chunk(rows=self.rows[middle:], numbers=self.numbers[middle:], text=self.text)
+
+
+@frozen(kw_only=True)
+class Part:
+    """A chunk, or a piece of one, under the name of the campaign that carries it."""
+
+    seq: int
+    """Counts the campaigns of a run, from 1."""
+    name: str
+    token: str
+    """The end of the name, by which the campaign is found in the API's list."""
+    chunk: Chunk
+
+
+class Chunker:
+    """Collects rows by text and gives out chunks.
+
+    Args:
+        size: Contacts in a full chunk.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._groups: dict[str, tuple[list[int], list[str]]] = {}
+        self._waiting = 0
+
+    def feed(self, text: str, rows: Sequence[int], numbers: Sequence[str]) -> Iterator[Chunk]:
+        """Add rows that all have `text`, and give out the chunks that are full now."""
+        held_rows, held_numbers = self._groups.setdefault(text, ([], []))
+        held_rows.extend(rows)
+        held_numbers.extend(numbers)
+        self._waiting += len(rows)
+        size = self._size
+        if len(held_rows) >= size:
+            full = len(held_rows) // size * size
+            for at in range(0, full, size):
+                yield Chunk(rows=held_rows[at : at + size], numbers=held_numbers[at : at + size], text=text)
+            del held_rows[:full], held_numbers[:full]
+            self._waiting -= full
+        if not held_rows:
+            del self._groups[text]
+        while self._waiting > _GROUPS_HELD * size:
+            yield self._take(next(iter(self._groups)))
+
+    def flush(self) -> Iterator[Chunk]:
+        """Give out what is left, in chunks that are not full."""
+        while self._groups:
+            yield self._take(next(iter(self._groups)))
+
+    def _take(self, text: str) -> Chunk:
+        rows, numbers = self._groups.pop(text)
+        self._waiting -= len(rows)
+        return Chunk(rows=rows, numbers=numbers, text=text)

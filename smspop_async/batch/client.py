@@ -1,0 +1,236 @@
+"""``SmsPop``: the client of `smspop_async.api` with the batching layer on top."""
+
+import random
+from string import Template
+
+import anyio
+from attrs import frozen
+
+from smspop_async.api.campaigns import check_campaign
+from smspop_async.api.client import ApiClient
+from smspop_async.batch.account import Account, Emit
+from smspop_async.batch.chunks import Chunker
+from smspop_async.batch.engine import Run, Settings
+from smspop_async.batch.intake import Intake, Sorter
+from smspop_async.batch.naming import new_run
+from smspop_async.batch.outcomes import OutcomeBook
+from smspop_async.batch.report import Report
+from smspop_async.batch.stream import Batch
+from smspop_async.config import RateLimit, ReconcilePolicy
+from smspop_async.contacts.numbers import Normaliser
+from smspop_async.contacts.roster import Roster
+from smspop_async.contacts.sources import Contacts, load_suppression, open_rows
+from smspop_async.errors import ConfigurationError
+
+CHUNK_LIMIT = 50_000
+"""Contacts in one campaign at most: above, one request body would hold the event loop."""
+_CHOICE = random.SystemRandom()
+_STREAM_BUFFER = 4
+
+
+@frozen(kw_only=True)
+class _Job:
+    """The arguments of `SmsPop.send` and `SmsPop.stream`, checked."""
+
+    contacts: Contacts
+    message: str | Template
+    settings: Settings
+    chunk_size: int
+    suppress: Contacts | None
+    column: str | None
+    grace: float
+
+
+class SmsPop(ApiClient):
+    __doc__ = ApiClient.__doc__
+
+    async def send(
+        self,
+        contacts: Contacts,
+        *,
+        message: str | Template,
+        sender_id: str,
+        name: str = "Campaign",
+        chunk_size: int = 500,
+        max_concurrency: int = 8,
+        rate_limit: RateLimit | None = None,
+        suppress: Contacts | None = None,
+        reconcile: ReconcilePolicy | None = ReconcilePolicy(),  # noqa: B008 - frozen
+        canary: bool = True,
+        adaptive: bool = False,
+        column: str | None = None,
+        grace: float = 10.0,
+    ) -> Report:
+        """Send one message to any number of contacts, and report what became of every one of them.
+
+        Args:
+            contacts: An iterable or async iterable of numbers or of mapping rows, the documented ``"263…, 263…"`` text, or a
+                ``Path`` to a .csv, .txt or .xlsx file.
+            message: The text, or a ``string.Template`` filled from the fields of each row.
+            sender_id: One of the account's sender IDs.
+            name: The label of the campaigns; each is named ``"{name} [{run}-{seq}]"``.
+            chunk_size: Contacts in one campaign, 1 to 50,000.
+            max_concurrency: Campaigns under way at once, at most.
+            rate_limit: Contacts and requests per second, at most.
+            suppress: Numbers that must not be texted, in any form that `contacts` takes except an async iterable.
+            reconcile: When to look for campaigns of unknown outcome; None leaves them unknown.
+            canary: Whether the first chunk goes alone, so that a refusal costs one request.
+            adaptive: Whether 429 and 503 lower the number of campaigns at once, and successes raise it again.
+            column: The column of the number in mapping rows and files, where its name is unusual.
+            grace: Seconds that campaigns under way may still take when this call is cancelled.
+
+        Returns:
+            The report, whatever the server did. What stopped the run early is in ``report.stopped_by``.
+
+        Raises:
+            ConfigurationError: a setting is wrong. Nothing was sent.
+            ContactSourceError: contacts or suppression list cannot be read at all. Nothing was sent.
+            asyncio.CancelledError: the call was cancelled; the partial report is its ``.report``.
+        """
+        job = self._job(
+            contacts, message=message, sender_id=sender_id, name=name, chunk_size=chunk_size,
+            max_concurrency=max_concurrency, rate_limit=rate_limit, suppress=suppress, reconcile=reconcile,
+            canary=canary, adaptive=adaptive, column=column, grace=grace,
+        )  # fmt: skip
+        async with self._batch(job, buffer=None) as batch:
+            await batch.wait()
+        return batch.report
+
+    def stream(
+        self,
+        contacts: Contacts,
+        *,
+        message: str | Template,
+        sender_id: str,
+        name: str = "Campaign",
+        chunk_size: int = 500,
+        max_concurrency: int = 8,
+        rate_limit: RateLimit | None = None,
+        suppress: Contacts | None = None,
+        reconcile: ReconcilePolicy | None = ReconcilePolicy(),  # noqa: B008 - frozen
+        canary: bool = True,
+        adaptive: bool = False,
+        column: str | None = None,
+        grace: float = 10.0,
+    ) -> Batch:
+        """Send as `send` does, and give out the outcomes as they are decided.
+
+        ``async with sms.stream(…) as batch: async for outcome in batch: …``. Leaving the block early dispatches nothing more and
+        lets what is under way settle within `grace` seconds; ``batch.report`` is true either way. A slow
+        consumer slows the sending.
+
+        Args:
+            contacts: As for `send`, and so are the others.
+            message: The text or template.
+            sender_id: One of the account's sender IDs.
+            name: The label of the campaigns.
+            chunk_size: Contacts in one campaign.
+            max_concurrency: Campaigns under way at once.
+            rate_limit: Contacts and requests per second.
+            suppress: Numbers that must not be texted.
+            reconcile: When to look for campaigns of unknown outcome.
+            canary: Whether the first chunk goes alone.
+            adaptive: Whether concurrency follows what the API bears.
+            column: The column of the number.
+            grace: Seconds that campaigns under way may still take when the block is left early.
+
+        Raises:
+            ConfigurationError: a setting is wrong.
+        """
+        job = self._job(
+            contacts, message=message, sender_id=sender_id, name=name, chunk_size=chunk_size,
+            max_concurrency=max_concurrency, rate_limit=rate_limit, suppress=suppress, reconcile=reconcile,
+            canary=canary, adaptive=adaptive, column=column, grace=grace,
+        )  # fmt: skip
+        return self._batch(job, buffer=_STREAM_BUFFER)
+
+    @staticmethod
+    def _job(
+        contacts: Contacts,
+        *,
+        message: str | Template,
+        sender_id: str,
+        name: str,
+        chunk_size: int,
+        max_concurrency: int,
+        rate_limit: RateLimit | None,
+        suppress: Contacts | None,
+        reconcile: ReconcilePolicy | None,
+        canary: bool,
+        adaptive: bool,
+        column: str | None,
+        grace: float,
+    ) -> _Job:
+        text = message.template if isinstance(message, Template) else message
+        check_campaign(name=name, message=text, sender_id=sender_id)
+        _check_count("chunk_size", chunk_size, CHUNK_LIMIT)
+        _check_count("max_concurrency", max_concurrency, 1_000)
+        if not grace >= 0:
+            raise ConfigurationError(f"grace must be 0 seconds or more; it is {grace!r}.")
+        settings = Settings(
+            run=new_run(_CHOICE.choice),
+            name=name,
+            sender_id=sender_id,
+            max_concurrency=max_concurrency,
+            rate_limit=rate_limit,
+            reconcile=reconcile,
+            canary=canary,
+            adaptive=adaptive,
+        )
+        return _Job(
+            contacts=contacts,
+            message=message,
+            settings=settings,
+            chunk_size=chunk_size,
+            suppress=suppress,
+            column=column,
+            grace=grace,
+        )
+
+    def _batch(self, job: _Job, *, buffer: int | None) -> Batch:
+        async def prepare(emit: Emit | None) -> tuple[Run, Intake]:
+            return await self._prepare(job, emit)
+
+        return Batch(prepare, grace=job.grace, buffer=buffer)
+
+    async def _prepare(self, job: _Job, emit: Emit | None) -> tuple[Run, Intake]:
+        """Open everything a run needs; what is wrong here is raised, because nothing was sent yet."""
+        self.submitter.transport.slot()  # the wrong loop or a closed client, before the source is touched
+        book, chunker = OutcomeBook(), Chunker(job.chunk_size)
+        roster = await open_roster(job.suppress, self.normaliser)
+        run = Run(
+            client=self,
+            settings=job.settings,
+            account=Account(book=book, emit=emit, observer=self.submitter.observer),
+        )
+        rows = open_rows(job.contacts, column=job.column, with_fields=isinstance(job.message, Template))
+        sorter = Sorter(
+            message=job.message, normaliser=self.normaliser, roster=roster, chunker=chunker, book=book
+        )
+        intake = Intake(
+            rows=rows, sorter=sorter, chunker=chunker, abandoned=lambda: run.stopped and not rows.finite
+        )
+        try:
+            await intake.prime()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await intake.aclose()
+            raise
+        return run, intake
+
+
+async def open_roster(suppress: Contacts | None, normaliser: Normaliser) -> Roster:
+    """Read the suppression list, in a worker thread.
+
+    Raises:
+        ContactSourceError: it cannot be read, or a line of it is not a phone number.
+        ConfigurationError: it is an async iterable.
+    """
+    if suppress is None:
+        return Roster()
+    return await anyio.to_thread.run_sync(lambda: Roster(load_suppression(suppress, normaliser)))
+
+
+def _check_count(setting: str, value: object, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise ConfigurationError(f"{setting} must be a whole number from 1 to {most:,}; it is {value!r}.")

@@ -1,0 +1,380 @@
+"""One run: a few workers that each take a chunk, submit it, write down what became of it, and take the next.
+
+Workers *pull*. There are `max_concurrency` of them and no more tasks than that, however long the list; nothing is read
+before a worker is free to send it; and a consumer that is slow to take results slows the workers, and so the reading.
+
+The first chunk goes alone (the canary): what is wrong with the token, the message or the sender ID is wrong with
+every chunk, and then costs one request. The others start as soon as it is answered.
+
+What the server does never raises here. A verdict is written into the `OutcomeBook`, and a verdict that concerns every campaign
+stops the run: nothing more is dispatched, what is in flight is awaited, and the rest of a source that is known to end is
+read on, so that every row of it gets its outcome.
+
+Cancellation. All tasks of a run live in one shielded scope, so that a cancellation from outside reaches the caller only.
+The caller (`smspop_async.batch.stream`) then stops the run, waits for the grace, and cancels the scope. A worker that is cut off in
+a request asks the send flag what to write down. Whatever happens, `_finish` gives every row that was read an outcome.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import anyio
+from anyio.lowlevel import checkpoint
+from attrs import frozen
+
+from smspop_async.api.classify import Accepted, Rejected, Scope, Unknown, Unsent, Verdict
+from smspop_async.api.client import ApiClient
+from smspop_async.api.listing import list_pages
+from smspop_async.api.models import Status, Summary
+from smspop_async.api.submit import Attempt, Submission
+from smspop_async.api.wire import Envelope
+from smspop_async.batch.account import Account
+from smspop_async.batch.chunks import Chunk, Part
+from smspop_async.batch.intake import Intake
+from smspop_async.batch.naming import campaign_name, campaign_token
+from smspop_async.batch.pace import Aimd, Breaker, Pacer
+from smspop_async.batch.reconcile import Finding, Reconciler
+from smspop_async.batch.report import Progress, Report
+from smspop_async.config import RateLimit, ReconcilePolicy
+from smspop_async.errors import ConfigurationError, ServerError, SmsPopError
+from smspop_async.events import CampaignSplit, RunStopped, notify
+
+_OVERLOADED: Final = 503
+_NOT_DISPATCHED: Final = "the run stopped before this contact was submitted"
+_CUT_OFF: Final = "the run was cut off while this campaign was under way; it may have been sent"
+_CUT_SHORT: Final = "the run was cut off before this campaign left"
+
+
+@frozen(kw_only=True)
+class Settings:
+    """How a run goes."""
+
+    run: str
+    name: str
+    sender_id: str
+    max_concurrency: int
+    rate_limit: RateLimit | None
+    reconcile: ReconcilePolicy | None
+    canary: bool
+    adaptive: bool
+
+
+class Run:
+    """The workers of one run and what they share.
+
+    Args:
+        client: Submits and lists campaigns.
+        settings: How the run goes.
+        account: Where outcomes go.
+    """
+
+    def __init__(self, *, client: ApiClient, settings: Settings, account: Account) -> None:
+        self._client = client
+        self._settings = settings
+        self._account = account
+        self._submitter = client.submitter
+        self._clock = client.submitter.clock
+        self._pacer = Pacer(settings.rate_limit) if settings.rate_limit is not None else None
+        self._aimd = Aimd(settings.max_concurrency) if settings.adaptive else None
+        self._breaker = Breaker()
+        self._limiter = anyio.CapacityLimiter(settings.max_concurrency)
+        self._envelope: Envelope | None = None
+        self._seq = 0
+        self._in_flight = 0
+        self._started = self._clock.monotonic()
+        self._ended: float | None = None
+        self._stop_event = anyio.Event()
+        self._scope = anyio.CancelScope(shield=True)
+        self._reconciler = self._make_reconciler(settings.reconcile)
+        self.stopped_by: SmsPopError | None = None
+        self.cancelled = False
+        self.crash: Exception | None = None
+        """A programming error of ours or of a callback's: raised to the caller after all is accounted for."""
+        self.finished = anyio.Event()
+
+    # What the caller does with a run.
+
+    async def execute(self, intake: Intake) -> None:
+        """Run to the end. Never raises; afterwards every row that was read has an outcome.
+
+        Args:
+            intake: Where chunks come from; it is closed at the end.
+        """
+        try:
+            with self._scope:
+                await self._guarded(self._work, intake)
+        finally:
+            self._finish()
+            with anyio.CancelScope(shield=True):
+                await self._guarded(intake.aclose)
+            self.finished.set()
+
+    def stop(self, error: SmsPopError | None = None, *, cancelled: bool = False) -> None:
+        """Dispatch nothing more. The first reason stands."""
+        if self.stopped or self.finished.is_set():
+            return
+        self.stopped_by = error
+        self.cancelled = cancelled
+        self._stop_event.set()
+        reason = type(error).__name__ if error is not None else "cancelled" if cancelled else "crash"
+        notify(self._submitter.observer, RunStopped(run=self._settings.run, reason=reason))
+        if cancelled and self._reconciler is not None:
+            self._give_up(self._reconciler)
+
+    def cut_off(self) -> None:
+        """End what is in flight now, whatever becomes of it."""
+        self._scope.cancel()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing more is dispatched."""
+        return self._stop_event.is_set()
+
+    def progress(self) -> Progress:
+        """Where the run stands."""
+        book = self._account.book
+        return Progress(
+            total=len(book),
+            settled=book.settled,
+            counts=book.count(),
+            campaigns=len(self._account),
+            in_flight=self._in_flight,
+            reconciling=len(self._reconciler) if self._reconciler is not None else 0,
+            elapsed=self._elapsed(),
+            finished=self.finished.is_set(),
+        )
+
+    def report(self) -> Report:
+        """The account of the run so far; complete once it is finished."""
+        campaigns = self._account.campaigns()
+        return Report(
+            run=self._settings.run,
+            name=self._settings.name,
+            total=len(self._account.book),
+            counts=self._account.book.count(),
+            summary=sum((campaign.summary for campaign in campaigns), Summary()),
+            campaigns=campaigns,
+            discrepancies=tuple(self._account.discrepancies),
+            stopped_by=self.stopped_by,
+            cancelled=self.cancelled,
+            elapsed=self._elapsed(),
+            book=self._account.book,
+        )
+
+    def _elapsed(self) -> float:
+        return (self._clock.monotonic() if self._ended is None else self._ended) - self._started
+
+    # The workers.
+
+    async def _work(self, intake: Intake) -> None:
+        async with anyio.create_task_group() as tasks:
+            if self._reconciler is not None:
+                tasks.start_soon(self._guarded, self._reconciler.run)
+            if self._settings.canary:
+                await self._guarded(self._take_one, intake)
+            async with anyio.create_task_group() as workers:
+                for _ in range(self._settings.max_concurrency):
+                    workers.start_soon(self._guarded, self._take_all, intake)
+            if self._reconciler is not None:
+                self._reconciler.close()
+
+    async def _guarded(self, job: Callable[..., Awaitable[object]], *args: object) -> None:
+        """Turn a programming error into a stop, so that the other workers settle what they have in flight."""
+        try:
+            await job(*args)
+        except Exception as crash:  # noqa: BLE001 - kept, and raised by the caller when all is accounted for
+            self.crash = self.crash or crash
+            self.stop()
+
+    def _finish(self) -> None:
+        """Give every row that was read an outcome: the last act of a run."""
+        if self._reconciler is not None:
+            self._give_up(self._reconciler)
+        self._account.book.settle_rest(Status.NOT_SUBMITTED, _NOT_DISPATCHED)
+        self._ended = self._clock.monotonic()
+
+    def _give_up(self, reconciler: Reconciler) -> None:
+        for part, finding in reconciler.give_up():
+            self._account.write(part, finding.status, finding.detail)
+
+    async def _take_all(self, intake: Intake) -> None:
+        while await self._take_one(intake):
+            pass
+
+    async def _take_one(self, intake: Intake) -> bool:
+        """Take a chunk and see it through; False where there are no more."""
+        chunk, excluded = await intake.next()
+        if intake.failure is not None:
+            self.stop(intake.failure)
+        if excluded:
+            await self._account.excluded(excluded)
+        if chunk is None:
+            return False
+        if self.stopped:
+            await checkpoint()  # reading on after a stop must not hold the loop
+            await self._account.never_dispatched(chunk.rows, chunk.numbers, _NOT_DISPATCHED)
+        else:
+            await self._carry(chunk)
+        return True
+
+    async def _carry(self, chunk: Chunk) -> None:
+        """Submit a chunk; where the API refuses some of its contacts, halve it until they stand alone."""
+        parts = [self._part(chunk)]
+        budget = split_budget(len(chunk))
+        accepted = unsent = False
+        while parts:
+            part = parts.pop()
+            verdict = await self._submit(part)
+            if _may_split(verdict, part.chunk) and budget > 1 and not self.stopped:
+                budget -= 2
+                notify(self._submitter.observer, CampaignSplit(name=part.name, contacts=len(part.chunk)))
+                first, second = part.chunk.halves()
+                parts += [self._part(second), self._part(first)]
+                continue
+            accepted = accepted or isinstance(verdict, Accepted)
+            unsent = unsent or isinstance(verdict, Unsent)
+            await self._settle(part, verdict)
+        if accepted:
+            self._breaker.accept()
+        elif verdict is not None and self._breaker.fail(unsent=unsent):
+            self.stop(None if isinstance(verdict, Accepted) else verdict.error)
+
+    def _part(self, chunk: Chunk) -> Part:
+        self._seq += 1
+        run, seq = self._settings.run, self._seq
+        return Part(
+            seq=seq,
+            name=campaign_name(self._settings.name, run, seq),
+            token=campaign_token(run, seq),
+            chunk=chunk,
+        )
+
+    async def _submit(self, part: Part) -> Verdict | None:
+        """Submit a part and return the verdict; None where the run stopped before it was dispatched."""
+        attempt = Attempt()
+        try:
+            async with self._limiter:
+                if not await self._pace(len(part.chunk)):
+                    return None
+                self._in_flight += 1
+                try:
+                    verdict = await self._submitter.submit(
+                        self._submission(part), attempt, sleep=self._sleep, abandoned=self._is_stopped
+                    )
+                finally:
+                    self._in_flight -= 1
+        except BaseException:
+            # Cut off in the middle, or a bug: the send flag tells what to write down before this goes its way.
+            if attempt.may_have_left:
+                self._account.write(part, Status.UNKNOWN, _CUT_OFF)
+            else:
+                self._account.write(part, Status.NOT_SUBMITTED, _CUT_SHORT)
+            raise
+        self._adapt(verdict, attempt)
+        return verdict
+
+    async def _pace(self, contacts: int) -> bool:
+        """Wait for the rate limit; False where the run stopped meanwhile."""
+        if self._pacer is not None:
+            wait = self._pacer.reserve(self._clock.monotonic(), contacts)
+            if wait > 0:
+                await self._sleep(wait)
+        return not self.stopped
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, but not beyond a stop."""
+        with anyio.move_on_after(seconds):
+            await self._stop_event.wait()
+
+    def _is_stopped(self) -> bool:
+        return self.stopped
+
+    def _submission(self, part: Part) -> Submission:
+        text = part.chunk.text
+        if self._envelope is None or self._envelope.message != text:
+            self._envelope = Envelope(message=text, sender_id=self._settings.sender_id)
+        return Submission(
+            name=part.name,
+            body=self._envelope.encode(part.name, part.chunk.numbers),
+            numbers=part.chunk.numbers,
+            message=text,
+            normalise=self._client.number_or_none,
+        )
+
+    def _adapt(self, verdict: Verdict, attempt: Attempt) -> None:
+        """Move the number of campaigns at once with what the API bears."""
+        if self._aimd is None:
+            return
+        overloaded = attempt.throttled + (
+            isinstance(verdict, Unknown)
+            and isinstance(verdict.error, ServerError)
+            and verdict.error.status == _OVERLOADED
+        )
+        for _ in range(overloaded):
+            self._aimd.overload()
+        if isinstance(verdict, Accepted):
+            self._aimd.succeed()
+        self._limiter.total_tokens = self._aimd.limit
+
+    # What a verdict means for the run.
+
+    async def _settle(self, part: Part, verdict: Verdict | None) -> None:
+        account = self._account
+        match verdict:
+            case None:
+                await account.never_dispatched(part.chunk.rows, part.chunk.numbers, _NOT_DISPATCHED)
+            case Accepted(settlement=settlement):
+                await account.settled(part, settlement)
+            case Rejected(error=error, scope=scope):
+                if scope in (Scope.RUN, Scope.PACE):
+                    self.stop(error)
+                await account.ended(part, Status.REJECTED, str(error))
+            case Unsent(error=error):
+                if isinstance(error, ConfigurationError) or (self._settings.canary and part.seq == 1):
+                    self.stop(error)
+                await account.ended(part, Status.NOT_SUBMITTED, str(error))
+            case Unknown(error=error):
+                await self._look_for(part, str(error))
+
+    async def _look_for(self, part: Part, reason: str) -> None:
+        if self._reconciler is None or self.cancelled:
+            await self._account.ended(part, Status.UNKNOWN, reason)
+            return
+        self._account.hold(part, reason)
+        await self._reconciler.add(part, reason)
+
+    def _make_reconciler(self, policy: ReconcilePolicy | None) -> Reconciler | None:
+        if policy is None:
+            return None
+        return Reconciler(
+            policy=policy,
+            pages=lambda: list_pages(self._client),
+            clock=self._clock.monotonic,
+            normalise=self._client.number_or_none,
+            finish=self._reconciled,
+            capacity=4 * self._settings.max_concurrency,
+            observer=self._submitter.observer,
+        )
+
+    async def _reconciled(self, part: Part, finding: Finding) -> None:
+        account = self._account
+        account.discrepancies += [f"{part.name}: {words}" for words in finding.discrepancies]
+        if finding.status is Status.ACCEPTED:
+            self._breaker.accept()
+        if finding.settlement is not None:
+            await account.settled(part, finding.settlement, finding.detail)
+        else:
+            await account.ended(part, finding.status, finding.detail)
+
+
+def _may_split(verdict: Verdict | None, chunk: Chunk) -> bool:
+    return isinstance(verdict, Rejected) and verdict.scope is Scope.CONTACTS and len(chunk) > 1
+
+
+def split_budget(contacts: int) -> int:
+    """Extra requests that may be spent on finding the contacts at fault in a chunk.
+
+    Small chunks can be taken apart to the last contact (2n - 2). A large one of which most is refused stops splitting
+    after about a third of that many requests; what is left of it is refused whole.
+    """
+    return min(2 * contacts, 64 + contacts // 4)

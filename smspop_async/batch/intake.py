@@ -1,0 +1,247 @@
+"""From rows to chunks: pull, normalise, de-duplicate, suppress, render, cut. Lazily, and never for long at a time.
+
+The sorting of a slab of rows is plain synchronous code (`Sorter`); it is a generator only so that the
+slow part of it, the full phone parser at some 25 µs a number, can be taken a slice at a time: between slices the
+caller lets the event loop turn. The asynchronous shell (`Intake`) pulls slabs one after another under a lock, so
+that however many workers wait for a chunk, one of them at a time uses the processor.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from string import Template
+from typing import Final
+
+import anyio
+from anyio.lowlevel import checkpoint
+from attrs import field, frozen
+
+from smspop_async.api.models import Status
+from smspop_async.batch.chunks import Chunk, Chunker
+from smspop_async.batch.outcomes import OutcomeBook
+from smspop_async.contacts.numbers import InvalidNumber, Normaliser
+from smspop_async.contacts.roster import Roster
+from smspop_async.contacts.sources import ContactRows, Slab
+from smspop_async.errors import ContactSourceError
+from smspop_async.message import MissingField, check_message, render
+
+_SLICE: Final = 20
+"""Numbers that the full parser takes between two turns of the loop: about half a millisecond."""
+_JUNK: Final = 64
+"""Characters of an invalid row that are kept to show it."""
+_DUPLICATE: Final = "the same number stands further up in the list"
+_SUPPRESSED: Final = "the number is on the suppression list"
+
+
+@frozen(kw_only=True)
+class Excluded:
+    """A row that is never submitted."""
+
+    index: int
+    status: Status
+    detail: str
+    line: int | None = None
+    shown: str = field(default="", repr=False)
+
+
+@frozen(kw_only=True)
+class Sorted:
+    """A slab of rows, sorted into those to send and those not."""
+
+    rows: int
+    excluded: Sequence[Excluded]
+    chunks: Sequence[Chunk]
+
+
+class Sorter:
+    """Decides for every row whether it is sent, and in which chunk.
+
+    Args:
+        message: The text, or a template to be filled from the fields of each row.
+        normaliser: Spelling to digits.
+        roster: Who is on the list already, and who must not be.
+        chunker: Where rows to be sent go.
+        book: Where every row is entered.
+    """
+
+    def __init__(
+        self,
+        *,
+        message: str | Template,
+        normaliser: Normaliser,
+        roster: Roster,
+        chunker: Chunker,
+        book: OutcomeBook,
+    ) -> None:
+        self._message = message
+        self._normaliser = normaliser
+        self._roster = roster
+        self._chunker = chunker
+        self._book = book
+
+    def sort(self, slab: Slab) -> Iterator[Sorted | None]:
+        """Sort a slab: yields None wherever the loop may turn, and the result at the end."""
+        scan = self._normaliser.scan(slab.values)
+        numbers = scan.numbers
+        problems: dict[int, str] = {}
+        if scan.undecided:
+            numbers = list(numbers)
+            for count, at in enumerate(scan.undecided, 1):
+                try:
+                    numbers[at] = self._normaliser.parse(slab.values[at])
+                except InvalidNumber as problem:
+                    problems[at] = problem.reason
+                if count % _SLICE == 0:
+                    yield None
+        yield self._admit(slab, numbers, problems)
+
+    def _admit(self, slab: Slab, numbers: Sequence[str | None], problems: dict[int, str]) -> Sorted:
+        texts = self._render(slab, problems)
+        shown = _shown(slab.values, numbers)
+        first = self._book.enter(shown, slab.lines)
+        excluded = [(at, Status.INVALID, reason) for at, reason in problems.items()]
+        good = (
+            [at for at, number in enumerate(numbers) if number is not None and at not in problems]
+            if problems
+            else range(len(numbers))
+        )
+        asked = [shown[at] for at in good] if problems else shown
+        admission = self._roster.admit(asked)
+        if admission.duplicates or admission.suppressed:
+            excluded += [(good[at], Status.DUPLICATE, _DUPLICATE) for at in admission.duplicates]
+            excluded += [(good[at], Status.SUPPRESSED, _SUPPRESSED) for at in admission.suppressed]
+            out = {*admission.duplicates, *admission.suppressed}
+            good = [at for offset, at in enumerate(good) if offset not in out]
+            asked = [shown[at] for at in good]
+        for at, status, reason in excluded:
+            self._book.settle_all((first + at,), status, reason)
+        return Sorted(
+            rows=len(shown),
+            excluded=[
+                Excluded(
+                    index=first + at,
+                    status=status,
+                    detail=reason,
+                    line=slab.lines[at] if slab.lines is not None else None,
+                    shown=shown[at],
+                )
+                for at, status, reason in sorted(excluded)
+            ],
+            chunks=self._cut(first, good, asked, texts),
+        )
+
+    def _render(self, slab: Slab, problems: dict[int, str]) -> Sequence[str] | None:
+        """Fill the template for every row; None where there is no template."""
+        if isinstance(self._message, str):
+            return None
+        texts = []
+        for at in range(len(slab.values)):
+            row: Mapping[str, str] = slab.fields[at] if slab.fields is not None else {}
+            text = ""
+            if at not in problems:
+                try:
+                    text = check_message(render(self._message, row))
+                except MissingField as missing:
+                    problems[at] = f"the message needs the field {missing.name!r}, which this row lacks"
+                except ValueError as problem:
+                    problems[at] = f"the filled-in message cannot be sent: {problem}"
+            texts.append(text)
+        return texts
+
+    def _cut(
+        self, first: int, good: Sequence[int], numbers: Sequence[str], texts: Sequence[str] | None
+    ) -> list[Chunk]:
+        if texts is None:
+            assert isinstance(self._message, str)  # noqa: S101 - otherwise there are texts
+            rows = range(first, first + len(good)) if isinstance(good, range) else [first + at for at in good]
+            return list(self._chunker.feed(self._message, rows, numbers))
+        chunks: list[Chunk] = []
+        for at, number in zip(good, numbers, strict=True):
+            chunks += self._chunker.feed(texts[at], (first + at,), (number,))
+        return chunks
+
+
+def _shown(values: Sequence[object], numbers: Sequence[str | None]) -> Sequence[str]:
+    """The number of each row, or, where it has none, what stands there as a short text."""
+    if None not in numbers:
+        return numbers  # type: ignore[return-value] - there is no None in it
+    return [
+        number if number is not None else ("" if value is None else str(value)[:_JUNK])
+        for number, value in zip(numbers, values, strict=True)
+    ]
+
+
+class Intake:
+    """The asynchronous side: gives out chunks one at a time.
+
+    Args:
+        rows: The opened source.
+        sorter: Decides about every row.
+        chunker: The same that `sorter` feeds.
+        abandoned: Whether reading on has lost its point.
+    """
+
+    def __init__(
+        self, *, rows: ContactRows, sorter: Sorter, chunker: Chunker, abandoned: Callable[[], bool]
+    ) -> None:
+        self._rows = rows
+        self._sorter = sorter
+        self._chunker = chunker
+        self._abandoned = abandoned
+        self._lock = anyio.Lock(fast_acquire=True)
+        self._ready: deque[Chunk] = deque()
+        self._primed: Slab | None = None
+        self._ended = False
+        self.failure: ContactSourceError | None = None
+        """What ended the reading before the source did."""
+
+    @property
+    def finite(self) -> bool:
+        """Whether reading to the end is sure to end."""
+        return self._rows.finite
+
+    async def prime(self) -> None:
+        """Read the first rows, so that what is wrong from the start is raised before anything is sent.
+
+        Raises:
+            ContactSourceError: the source cannot be read.
+        """
+        self._primed = await self._rows.next_slab()
+        self._ended = self._primed is None
+
+    async def next(self) -> tuple[Chunk | None, list[Excluded]]:
+        """Give out the next chunk, and the rows excluded on the way to it; no chunk means that there are no more."""
+        excluded: list[Excluded] = []
+        async with self._lock:
+            while not self._ready and not self._ended:
+                slab = await self._pull()
+                if slab is None:
+                    self._ended = True
+                    self._ready.extend(self._chunker.flush())
+                else:
+                    with anyio.CancelScope(shield=True):  # rows that were read must be entered
+                        excluded += await self._sort(slab)
+            return (self._ready.popleft() if self._ready else None), excluded
+
+    async def _pull(self) -> Slab | None:
+        slab, self._primed = self._primed, None
+        if slab is not None:
+            return slab
+        if self._abandoned():
+            return None
+        try:
+            return await self._rows.next_slab()
+        except ContactSourceError as failure:
+            self.failure = failure
+            return None
+
+    async def _sort(self, slab: Slab) -> Sequence[Excluded]:
+        for result in self._sorter.sort(slab):
+            if result is not None:
+                self._ready.extend(result.chunks)
+                return result.excluded
+            await checkpoint()
+        raise AssertionError("a slab ends in a result")  # pragma: no cover
+
+    async def aclose(self) -> None:
+        """Close the source."""
+        await self._rows.aclose()

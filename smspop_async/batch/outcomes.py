@@ -1,0 +1,205 @@
+"""What became of every row, in columns, in input order, in memory that hardly grows.
+
+Ten million rows as objects would be gigabytes. The book keeps, for each row:
+
+* its number (or what stood in its place), in slabs of consecutive rows, compressed, and moved to an
+  unnamed temporary file once they exceed a few megabytes;
+* one small code, in one flat array: an index into the table of the distinct (status, detail) pairs.
+
+A plain run needs two or three pairs, so a code is one byte; the array widens when there are more. Rows are
+entered in the order they are read (`enter`), and settled in any order (`settle`). Outcomes are made when they are asked for.
+"""
+
+import json
+import tempfile
+import zlib
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Any, Final
+
+from attrs import field, frozen
+
+from smspop_async.api.models import Status
+from smspop_async.mask import mask_number
+
+_SPILL: Final = 8 * 2**20
+"""Bytes of compressed numbers that are kept in memory before they go to the temporary file."""
+_PAIRS: Final = 2**20
+"""Distinct explanations that are kept; further ones are replaced by a general one."""
+_TOO_MANY: Final = "the explanation was not kept: the run has too many different ones"
+
+
+@frozen(kw_only=True)
+class ContactOutcome:
+    """What became of one input row."""
+
+    index: int
+    """The row's position in the input, from 0."""
+    phone_number: str = field(repr=mask_number)
+    """Digits in E.164 order without the plus sign; for an invalid row what stood there, as text."""
+    status: Status
+    detail: str = field(default="", repr=False)
+    """Why, where the status alone does not say it."""
+    line: int | None = None
+    """The line of the file (1-based) that the row came from, or None."""
+
+
+class OutcomeBook:
+    """The columns of a run: numbers by row, and a code of status and detail by row."""
+
+    def __init__(self) -> None:
+        self._pairs: list[tuple[Status | None, str]] = [(None, "")]
+        self._codes: dict[tuple[Status | None, str], int] = {(None, ""): 0}
+        self._column = array("B")
+        self._slabs: list[tuple[int, bytes | tuple[int, int], Sequence[int] | None]] = []
+        self._starts: list[int] = []
+        self._kept = 0
+        self._file: IO[bytes] | None = None
+        self.settled = 0
+
+    def __len__(self) -> int:
+        return len(self._column)
+
+    def enter(self, numbers: Sequence[str], lines: Sequence[int] | None = None) -> int:
+        """Add rows, not settled yet, and return the index of the first.
+
+        Args:
+            numbers: One text for each row.
+            lines: The line of each row in its file, if it has one.
+        """
+        first = len(self._column)
+        if numbers:
+            self._starts.append(first)
+            self._slabs.append((len(numbers), self._keep(_pack(numbers)), _compact(lines)))
+            self._column.extend(array(self._column.typecode, bytes(len(numbers) * self._column.itemsize)))
+        return first
+
+    def settle(self, rows: Iterable[int], statuses: Sequence[Status], details: Sequence[str]) -> None:
+        """Give each of `rows` its status and detail; the three run side by side."""
+        column, code = self._column, self._code
+        for row, pair in zip(rows, zip(statuses, details, strict=True), strict=True):
+            value = code(pair)
+            column = self._column  # `code` may have widened it
+            self.settled += column[row] == 0
+            column[row] = value
+
+    def settle_all(self, rows: Sequence[int], status: Status, detail: str = "") -> None:
+        """Give all of `rows` the same status and detail."""
+        value = self._code((status, detail))
+        column = self._column
+        for row in rows:
+            self.settled += column[row] == 0
+            column[row] = value
+
+    def settle_rest(self, status: Status, detail: str) -> None:
+        """Give every row that is not settled yet this status: the last act of a run."""
+        value = self._code((status, detail))
+        column = self._column
+        if self.settled == len(column):
+            return
+        for row, code in enumerate(column):
+            if code == 0:
+                column[row] = value
+                self.settled += 1
+
+    def count(self) -> dict[Status, int]:
+        """How many rows have which status; rows that are not settled are not counted."""
+        counts = dict.fromkeys(Status, 0)
+        for code, (status, _) in enumerate(self._pairs):
+            if status is not None:
+                counts[status] += self._column.count(code)
+        return counts
+
+    def outcomes(self) -> Iterator[ContactOutcome]:
+        """Iterate over the settled rows, in input order."""
+        index = 0
+        for length, kept, lines in self._slabs:
+            for offset, number in enumerate(_unpack(self._fetch(kept))):
+                status, detail = self._pairs[self._column[index + offset]]
+                if status is not None:
+                    yield ContactOutcome(
+                        index=index + offset,
+                        phone_number=number,
+                        status=status,
+                        detail=detail,
+                        line=lines[offset] if lines is not None else None,
+                    )
+            index += length
+
+    def line(self, row: int) -> int | None:
+        """The line of the file that a row came from, or None."""
+        at = bisect_right(self._starts, row) - 1
+        lines = self._slabs[at][2]
+        return lines[row - self._starts[at]] if lines is not None else None
+
+    def close(self) -> None:
+        """Give the temporary file back, if there is one. The outcomes are gone then."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._slabs = []
+
+    def _code(self, pair: tuple[Status | None, str]) -> int:
+        code = self._codes.get(pair)
+        if code is not None:
+            return code
+        if len(self._pairs) >= _PAIRS and pair[1] != _TOO_MANY:
+            return self._code((pair[0], _TOO_MANY))
+        code = self._codes[pair] = len(self._pairs)
+        self._pairs.append(pair)
+        if code >= 1 << (8 * self._column.itemsize):
+            self._column = array({1: "H", 2: "L"}[self._column.itemsize], self._column)
+        return code
+
+    def _keep(self, packed: bytes) -> bytes | tuple[int, int]:
+        """Hold a slab in memory, or, past the limit, in the temporary file as (offset, length)."""
+        if self._kept + len(packed) <= _SPILL:
+            self._kept += len(packed)
+            return packed
+        try:
+            if self._file is None:
+                # It has no name and vanishes with the process: numbers are not left lying about.
+                self._file = tempfile.TemporaryFile(prefix="smspop-")  # noqa: SIM115 - closed with the book
+            offset = self._file.seek(0, 2)
+            self._file.write(packed)
+            self._file.flush()
+        except OSError:  # a full disk must not cost the run: memory is the lesser evil
+            return packed
+        return offset, len(packed)
+
+    def _fetch(self, kept: bytes | tuple[int, int]) -> bytes:
+        if isinstance(kept, bytes):
+            return kept
+        assert self._file is not None  # noqa: S101 - only `_keep` makes such a place
+        self._file.seek(kept[0])
+        return self._file.read(kept[1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickling: what lies in the temporary file comes along."""
+        state = dict(self.__dict__)
+        state["_slabs"] = [(n, self._fetch(kept), lines) for n, kept, lines in self._slabs]
+        state["_file"] = None
+        return state
+
+
+def _pack(numbers: Sequence[str]) -> bytes:
+    """Compress rows. The first character tells the form: lines, or JSON for junk that holds line ends itself."""
+    text = "\n".join(numbers)
+    plain = text.count("\n") == len(numbers) - 1
+    text = "L" + text if plain else "J" + json.dumps(list(numbers))
+    return zlib.compress(text.encode("utf-8", "surrogatepass"), 1)
+
+
+def _unpack(packed: bytes) -> list[str]:
+    text = zlib.decompress(packed).decode("utf-8", "surrogatepass")
+    rows: list[str] = text[1:].split("\n") if text[0] == "L" else json.loads(text[1:])
+    return rows
+
+
+def _compact(lines: Sequence[int] | None) -> Sequence[int] | None:
+    """Consecutive lines, which is what files have, become a range."""
+    if not lines:
+        return None
+    span = range(lines[0], lines[0] + len(lines))
+    return span if lines[-1] == span[-1] and all(a == b for a, b in zip(lines, span, strict=True)) else array("L", lines)

@@ -1,0 +1,174 @@
+"""What a run did: counts that add up to the rows read, and the outcome of every one of them."""
+
+import csv
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from smspop_async.api.models import Status, Summary
+from smspop_async.batch.outcomes import ContactOutcome, OutcomeBook
+from smspop_async.errors import Delivery, PartialFailureError, SmsPopError
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "|", "%")
+"""A cell that begins with one of these is run as a formula by a spreadsheet that opens the file."""
+_BAD: Final = (
+    Status.FAILED,
+    Status.UNKNOWN,
+    Status.REJECTED,
+    Status.NOT_SUBMITTED,
+    Status.INVALID,
+)
+
+
+@frozen(kw_only=True)
+class CampaignOutcome:
+    """What became of one campaign of a run."""
+
+    name: str
+    contacts: int
+    status: Status
+    """ACCEPTED, REJECTED, UNKNOWN or NOT_SUBMITTED: the campaign's, not its contacts'."""
+    summary: Summary = Summary()
+    """Sent and failed, counted from the per-contact statuses."""
+    detail: str = ""
+
+
+@frozen(kw_only=True)
+class Progress:
+    """Where a run stands at this moment."""
+
+    total: int
+    """Rows read so far."""
+    settled: int
+    """Rows whose outcome is decided."""
+    counts: Mapping[Status, int]
+    campaigns: int
+    """Campaigns decided."""
+    in_flight: int
+    """Campaigns under way."""
+    reconciling: int
+    """Campaigns of unknown outcome that are being looked for."""
+    elapsed: float
+    """Seconds since the run began."""
+    finished: bool
+
+
+@frozen(kw_only=True)
+class Report:
+    """The account of a run. ``sum(counts.values()) == total``, always (law 1, Conservation)."""
+
+    run: str
+    """The token in the names of the run's campaigns."""
+    name: str
+    total: int
+    """Rows read."""
+    counts: Mapping[Status, int]
+    """Every `Status`, also those that are 0."""
+    summary: Summary
+    """The merged sent and failed of all campaigns."""
+    campaigns: tuple[CampaignOutcome, ...] = field(repr=lambda campaigns: f"<{len(campaigns)}>")
+    """In the order of their submission."""
+    discrepancies: tuple[str, ...] = field(default=(), repr=lambda notes: f"<{len(notes)}>")
+    """Where the API contradicted itself, with the campaign's name."""
+    stopped_by: SmsPopError | None = None
+    """The error that stopped the run, or None."""
+    cancelled: bool = False
+    """Whether the run was cancelled or left early."""
+    elapsed: float = 0.0
+    """Seconds."""
+    _book: OutcomeBook = field(repr=False)
+
+    def outcomes(self) -> Iterator[ContactOutcome]:
+        """Iterate over the outcome of every row, in input order."""
+        return self._book.outcomes()
+
+    def write_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write the outcome of every row to a CSV file (UTF-8), replacing what is there.
+
+        Cells that a spreadsheet would run as a formula get an apostrophe in front. This blocks while it writes:
+        in an event loop call it through ``anyio.to_thread.run_sync``.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        with Path(path).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("index", "line", "phone_number", "status", "detail"))
+            for outcome in self.outcomes():
+                writer.writerow(
+                    (
+                        outcome.index,
+                        "" if outcome.line is None else outcome.line,
+                        _cell(outcome.phone_number),
+                        outcome.status.value,
+                        _cell(outcome.detail),
+                    )
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain values, without the rows: ready for JSON, and without a phone number."""
+        stopped = self.stopped_by
+        return {
+            "run": self.run,
+            "name": self.name,
+            "total": self.total,
+            "counts": {status.value: count for status, count in self.counts.items()},
+            "summary": {"sent": self.summary.sent, "failed": self.summary.failed},
+            "campaigns": [
+                {
+                    "name": campaign.name,
+                    "contacts": campaign.contacts,
+                    "status": campaign.status.value,
+                    "sent": campaign.summary.sent,
+                    "failed": campaign.summary.failed,
+                    "detail": campaign.detail,
+                }
+                for campaign in self.campaigns
+            ],
+            "discrepancies": list(self.discrepancies),
+            "stopped_by": None
+            if stopped is None
+            else {
+                "error": type(stopped).__name__,
+                "message": str(stopped),
+                "delivery": stopped.delivery.value,
+            },
+            "cancelled": self.cancelled,
+            "elapsed": round(self.elapsed, 3),
+        }
+
+    def raise_for_failures(self) -> None:
+        """Raise unless every row was sent or accepted, or left out as a duplicate or as suppressed.
+
+        Raises:
+            PartialFailureError: with this report; its cause is `stopped_by`.
+        """
+        bad = {status: self.counts[status] for status in _BAD if self.counts[status]}
+        if not bad and self.stopped_by is None and not self.cancelled:
+            return
+        words = ", ".join(f"{count} {status.value.replace('_', ' ')}" for status, count in bad.items())
+        raise PartialFailureError(
+            f"{words or 'The run was stopped'} of {self.total} rows; see report.outcomes(). {self._advice()}",
+            report=self,
+            delivery=self._delivery(),
+        ) from self.stopped_by
+
+    def _delivery(self) -> Delivery:
+        if self.counts[Status.UNKNOWN]:
+            return Delivery.UNKNOWN
+        refused = self.counts[Status.REJECTED] + self.counts[Status.FAILED]
+        return Delivery.REJECTED if refused else Delivery.NOT_SENT
+
+    def _advice(self) -> str:
+        if self.counts[Status.UNKNOWN]:
+            return "The unknown ones may have been texted: check the dashboard before sending to them again."
+        if self.counts[Status.NOT_SUBMITTED]:
+            return "Those not submitted were not texted: sending to them is safe."
+        return "None of these were texted."
+
+
+def _cell(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,0 +1,492 @@
+"""Rows in: whatever holds contacts is read in slabs, a few hundred consecutive rows at a time.
+
+A source may be endless, slow, wrong or ten million rows long, and it is read inside somebody's web app. So:
+
+- A slab is never waited for in full. Rows that were read are handed on when the source is slow.
+- What was read before a failure is handed on before the failure is raised, because every row is accounted for.
+- Files are read in a worker thread, a slab at a time. A cancelled wait loses nothing: the slab stays here.
+- Iterables are pulled on the event loop, about half a millisecond at a time. One that blocks inside its own
+  ``__next__`` blocks the loop, and no library can prevent that.
+- What is opened here (files, and the iterators made of an iterable) is closed here. A generator that was handed
+  in is the caller's own and is left as it is.
+"""
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import anyio
+import anyio.to_thread
+from anyio.lowlevel import checkpoint
+from attrs import field, frozen
+
+from smspop_async.contacts.columns import CellFinder
+from smspop_async.contacts.files import SUFFIXES, FileRow, check_path, file_rows
+from smspop_async.contacts.numbers import InvalidNumber, Normaliser
+from smspop_async.errors import ConfigurationError, ContactSourceError
+
+Contacts: TypeAlias = str | Path | Iterable[object] | AsyncIterable[object]
+"""A comma string as the vendor documents it, a file, or any iterable of numbers, mappings or records."""
+
+BUDGET: Final = 0.0005
+"""Seconds of pulling from an iterable in one go."""
+LINGER: Final = 0.2
+"""Seconds after which a slab from an async iterable is handed on with the rows it has."""
+
+_AT_ONCE: Final = 32
+_CELL_TYPES: Final = frozenset({str, int, float, type(None)})
+
+
+@frozen(kw_only=True)
+class Slab:
+    """Consecutive rows of a source."""
+
+    values: Sequence[object] = field(repr=False)
+    """The raw cell of each row's phone number; None where a mapping has none."""
+    fields: Sequence[Mapping[str, str]] | None = field(default=None, repr=False)
+    """All columns of each row, where they were asked for and the rows have names for them."""
+    lines: Sequence[int] | None = None
+    """The line of a file that each row begins on, from 1."""
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+class ContactRows(ABC):
+    """The rows of one source, for one reader."""
+
+    finite: bool
+    """Whether reading to the end is bounded, so that every row can be accounted for after a run has stopped:
+    True for texts, files and collections that know their size."""
+
+    @abstractmethod
+    async def next_slab(self) -> Slab | None:
+        """Read on.
+
+        Returns:
+            At least one row, and at most the size asked for; None at the end.
+
+        Raises:
+            ContactSourceError: The source failed. All rows before have been given.
+        """
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close what was opened here. Closing twice does nothing."""
+
+
+def open_rows(
+    contacts: Contacts,
+    *,
+    size: int = 500,
+    column: str | None = None,
+    with_fields: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> ContactRows:
+    """Open a source to be read inside an event loop. Files are opened when the first slab is read.
+
+    Args:
+        contacts: A comma string, a `Path`, an iterable or an async iterable.
+        size: The most rows of a slab.
+        column: The column, key or attribute that holds the phone number; None to go by well-known names.
+        with_fields: Whether to keep the other columns, for merge fields.
+        clock: Seconds from any beginning, never going back.
+
+    Raises:
+        ContactSourceError: Contacts cannot come from such a value.
+    """
+    if isinstance(contacts, AsyncIterable):
+        return _AsyncRows(contacts, size=size, shape=_Shape(column, with_fields=with_fields), clock=clock)
+    if isinstance(contacts, Path):
+        check_path(contacts, column)
+        return _FileRows(contacts, size=size, column=column, with_fields=with_fields)
+    return _IterableRows(contacts, size=size, shape=_Shape(column, with_fields=with_fields), clock=clock)
+
+
+def read_slabs(
+    contacts: Contacts, *, size: int = 500, column: str | None = None, with_fields: bool = False
+) -> Iterator[Slab]:
+    """Read a source where there is no event loop, or in a thread.
+
+    Args:
+        contacts: A comma string, a `Path` or an iterable.
+        size: The most rows of a slab.
+        column: As for `open_rows`.
+        with_fields: As for `open_rows`.
+
+    Yields:
+        Slabs, all of them full but the last.
+
+    Raises:
+        ConfigurationError: The source is an async iterable.
+        ContactSourceError: The source is of no use, or failed. All rows before have been given.
+    """
+    if isinstance(contacts, AsyncIterable):
+        raise ConfigurationError("An async iterable can only be read inside an event loop: use send or stream.")
+    if isinstance(contacts, Path):
+        yield from _file_slabs(contacts, size=size, column=column, with_fields=with_fields)
+        return
+    shape = _Shape(column, with_fields=with_fields)
+    with _Iterating(contacts) as pull:
+        while rows := pull.rows(size):
+            yield shape.slab(rows)
+
+
+def read_numbers(
+    contacts: Contacts, normaliser: Normaliser, *, column: str | None = None
+) -> tuple[list[str], list[tuple[int, str]]]:
+    """Read a whole source into memory as numbers.
+
+    Args:
+        contacts: As for `read_slabs`.
+        normaliser: Decides what is a number.
+        column: As for `read_slabs`.
+
+    Returns:
+        The numbers, and for each row that has none its line (of a file, else its place from 1) and the reason.
+    """
+    numbers: list[str] = []
+    problems: list[tuple[int, str]] = []
+    for line, number in _numbered(contacts, normaliser, column):
+        if isinstance(number, InvalidNumber):
+            problems.append((line, number.reason))
+        else:
+            numbers.append(number)
+    return numbers, problems
+
+
+def load_suppression(
+    source: Contacts, normaliser: Normaliser, *, column: str | None = None
+) -> Iterator[str]:
+    """Read the numbers of people who must not be texted. Blocks: in an async program, run it in a thread.
+
+    Args:
+        source: As for `read_slabs`.
+        normaliser: Decides what is a number.
+        column: As for `read_slabs`.
+
+    Yields:
+        Numbers.
+
+    Raises:
+        ContactSourceError: The source failed, or one of its rows is no number. It is not passed over, because
+            that would text somebody who opted out.
+    """
+    for line, number in _numbered(source, normaliser, column):
+        if isinstance(number, InvalidNumber):
+            where = f"{source.name}, line" if isinstance(source, Path) else "Row"
+            raise ContactSourceError(
+                f"{where} {line} of the suppression list is no phone number: {number.reason}. "
+                "Correct or remove it; nothing is sent while it is not clear who opted out.",
+                line=line,
+            )
+        yield number
+
+
+def _numbered(
+    contacts: Contacts, normaliser: Normaliser, column: str | None
+) -> Iterator[tuple[int, str | InvalidNumber]]:
+    begin = 1
+    for slab in read_slabs(contacts, column=column):
+        scan = normaliser.scan(slab.values)
+        for offset, number in enumerate(scan.numbers):
+            line = slab.lines[offset] if slab.lines else begin + offset
+            yield line, number or _parsed(normaliser, slab.values[offset])
+        begin += len(slab)
+
+
+def _parsed(normaliser: Normaliser, value: object) -> str | InvalidNumber:
+    try:
+        return normaliser.parse(value)
+    except InvalidNumber as error:
+        return error
+
+
+class _Shape:
+    """Makes slabs of rows from memory."""
+
+    def __init__(self, column: str | None, *, with_fields: bool) -> None:
+        self._cell = CellFinder(column).cell
+        self._with_fields = with_fields
+
+    def slab(self, rows: list[object]) -> Slab:
+        if _CELL_TYPES.issuperset(map(type, rows)):
+            return Slab(values=rows)
+        values = [self._cell(row) for row in rows]
+        if not (self._with_fields and any(isinstance(row, Mapping) for row in rows)):
+            return Slab(values=values)
+        return Slab(values=values, fields=[_text_fields(row) for row in rows])
+
+
+def _text_fields(row: object) -> dict[str, str]:
+    if not isinstance(row, Mapping):
+        return {}
+    return {str(key): str(value) for key, value in row.items() if value is not None}
+
+
+class _Iterating:
+    """Pulls rows from an iterable, and keeps a failure until the rows before it are handed on."""
+
+    def __init__(self, contacts: object) -> None:
+        rows = _rows_of(contacts)
+        try:
+            self._rows = iter(rows)
+        except Exception as error:
+            raise ContactSourceError(f"The contacts cannot be iterated ({type(error).__name__}).") from error
+        self._own = self._rows is not rows or rows is not contacts
+        self._count = 0
+        self._failure: ContactSourceError | None = None
+
+    def __enter__(self) -> "_Iterating":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def pull(self, rows: list[object], most: int) -> bool:
+        """Append at most so many rows; False when there are no more for now, or ever."""
+        before = len(rows)
+        try:
+            rows.extend(islice(self._rows, most))
+        except Exception as error:  # noqa: BLE001 - whatever the caller's iterator raises
+            self._count += len(rows) - before
+            self._failure = _failed(self._count, error)
+            return False
+        self._count += len(rows) - before
+        return len(rows) - before == most
+
+    def rows(self, most: int) -> list[object]:
+        """At most so many rows; none at the end."""
+        rows: list[object] = []
+        if self._failure is None:
+            self.pull(rows, most)
+        self.check(rows)
+        return rows
+
+    def check(self, rows: list[object]) -> None:
+        """Raise the failure when no rows are left to hand on before it."""
+        if self._failure is not None and not rows:
+            raise self._failure
+
+    @property
+    def failed(self) -> bool:
+        return self._failure is not None
+
+    def close(self) -> None:
+        """Close the iterator where it was made here."""
+        close = getattr(self._rows, "close", None)
+        if self._own and close is not None:
+            close()
+
+
+def _failed(count: int, error: Exception) -> ContactSourceError:
+    failure = ContactSourceError(
+        f"The source of contacts failed after {count} rows ({type(error).__name__}); all rows before are accounted for. "
+        "See the cause below, and give the rest of the contacts once it is mended."
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def _rows_of(contacts: object) -> Iterable[Any]:
+    """The iterable behind what the caller gave.
+
+    Raises:
+        ContactSourceError: It is none, or one that cannot be meant.
+    """
+    if isinstance(contacts, str):
+        return _pieces(contacts)
+    if isinstance(contacts, Mapping):
+        raise ContactSourceError("Contacts are a single mapping: put it into a list.")
+    if isinstance(contacts, bytes | bytearray | memoryview):
+        raise ContactSourceError("Contacts are bytes: decode them into text first.")
+    if hasattr(contacts, "itertuples"):
+        raise ContactSourceError(
+            "Contacts are a data frame, whose iteration gives its column names: "
+            "pass the column of the phone numbers, or frame.to_dict('records')."
+        )
+    if not isinstance(contacts, Iterable):
+        raise ContactSourceError(
+            f"Contacts cannot come from {type(contacts).__name__}: give a list of numbers, a Path or an iterable."
+        )
+    return contacts
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The numbers of a comma string, trimmed; one trailing comma is no row."""
+    if text.strip().lower().endswith(SUFFIXES):
+        raise ContactSourceError("The contacts are text that looks like a file name: pass Path(…) to read a file.")
+    return _split(text)
+
+
+def _split(text: str) -> Iterator[str]:
+    begin = 0
+    while (end := text.find(",", begin)) >= 0:
+        yield text[begin:end].strip()
+        begin = end + 1
+    if last := text[begin:].strip():
+        yield last
+
+
+def _file_slabs(path: Path, *, size: int, column: str | None, with_fields: bool) -> Iterator[Slab]:
+    rows = file_rows(path, column=column, with_fields=with_fields)
+    failure: ContactSourceError | None = None
+    try:
+        while failure is None:
+            batch: list[FileRow] = []
+            try:
+                batch.extend(islice(rows, size))
+            except ContactSourceError as error:
+                failure = error
+            if batch:
+                yield _slab_of(batch)
+            elif failure is None:
+                return
+        raise failure
+    finally:
+        rows.close()  # type: ignore[attr-defined]  # a generator
+
+
+def _slab_of(batch: list[FileRow]) -> Slab:
+    fields = [row.fields or {} for row in batch] if batch[-1].fields is not None else None
+    return Slab(values=[row.value for row in batch], fields=fields, lines=[row.line for row in batch])
+
+
+class _FileRows(ContactRows):
+    """A file, read by worker threads one after another."""
+
+    finite = True
+
+    def __init__(self, path: Path, *, size: int, column: str | None, with_fields: bool) -> None:
+        self._slabs = _file_slabs(path, size=size, column=column, with_fields=with_fields)
+        self._ready: deque[Slab] = deque()
+        self._failure: Exception | None = None
+        self._ended = False
+        self._reading = threading.Lock()
+
+    async def next_slab(self) -> Slab | None:
+        if not self._ready and not self._ended:
+            await anyio.to_thread.run_sync(self._read, abandon_on_cancel=False)
+        if self._ready:
+            return self._ready.popleft()
+        if self._failure is not None:
+            raise self._failure
+        return None
+
+    def _read(self) -> None:
+        # A wait that asyncio cancels behind anyio's back leaves this thread running and its result unheard: the
+        # lock makes the next call wait for it, and whatever it found is kept here.
+        with self._reading:
+            if self._ready or self._ended:
+                return
+            try:
+                self._ready.append(next(self._slabs))
+            except StopIteration:
+                self._ended = True
+            except Exception as error:  # noqa: BLE001 - raised by next_slab, on the loop
+                self._failure, self._ended = error, True
+
+    async def aclose(self) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self._close)
+
+    def _close(self) -> None:
+        with self._reading:
+            self._slabs.close()  # type: ignore[attr-defined]  # a generator
+
+
+class _IterableRows(ContactRows):
+    """An iterable, pulled on the event loop for a little while at a time."""
+
+    def __init__(self, contacts: object, *, size: int, shape: _Shape, clock: Callable[[], float]) -> None:
+        self.finite = isinstance(contacts, Sized)
+        self._pull = _Iterating(contacts)
+        self._size = size
+        self._shape = shape
+        self._clock = clock
+        self._unhurried = isinstance(contacts, list | tuple | str)
+
+    async def next_slab(self) -> Slab | None:
+        rows = self._pull.rows(self._size) if self._unhurried else self._within_budget()
+        return self._shape.slab(rows) if rows else None
+
+    def _within_budget(self) -> list[object]:
+        """Pull in steps that begin with one row, so that the first slow row is the last."""
+        rows: list[object] = []
+        until = self._clock() + BUDGET
+        step = 1
+        while not self._pull.failed and self._pull.pull(rows, min(step, self._size - len(rows))):
+            if len(rows) == self._size or self._clock() >= until:
+                return rows
+            step = min(2 * step, _AT_ONCE)
+        self._pull.check(rows)
+        return rows
+
+    async def aclose(self) -> None:
+        self._pull.close()
+
+
+class _AsyncRows(ContactRows):
+    """An async iterable, pulled row by row; rows wait here while a cancelled reader is gone."""
+
+    finite = False
+
+    def __init__(
+        self,
+        contacts: AsyncIterable[object],
+        *,
+        size: int,
+        shape: _Shape,
+        clock: Callable[[], float],
+    ) -> None:
+        self._contacts = contacts
+        self._iterator: AsyncIterator[object] | None = None
+        self._size = size
+        self._shape = shape
+        self._clock = clock
+        self._rows: list[object] = []
+        self._count = 0
+        self._failure: ContactSourceError | None = None
+        self._ended = False
+
+    async def next_slab(self) -> Slab | None:
+        await checkpoint()
+        if not self._ended and self._failure is None:
+            await self._fill()
+        rows, self._rows = self._rows, []
+        if not rows and self._failure is not None:
+            raise self._failure
+        return self._shape.slab(rows) if rows else None
+
+    async def _fill(self) -> None:
+        try:
+            if self._iterator is None:
+                self._iterator = aiter(self._contacts)
+            yielded = self._clock()
+            first = None
+            while len(self._rows) < self._size:
+                self._rows.append(await anext(self._iterator))
+                self._count += 1
+                now = self._clock()
+                first = now if first is None else first
+                if now - first >= LINGER:
+                    return
+                if now - yielded >= BUDGET:
+                    await checkpoint()
+                    yielded = self._clock()
+        except StopAsyncIteration:
+            self._ended = True
+        except Exception as error:  # noqa: BLE001 - whatever the caller's iterator raises
+            self._failure = _failed(self._count, error)
+
+    async def aclose(self) -> None:
+        self._ended = True
+        iterator, self._iterator = self._iterator, None
+        close = getattr(iterator, "aclose", None)
+        if close is not None and iterator is not self._contacts:
+            await close()

@@ -1,0 +1,61 @@
+"""Recipients that always make something happen, so that a failure can be had without any setting up.
+
+| number         | what happens (all assumed: the document shows no failed contact) |
+|----------------|-------------------------------------------------------------------|
+| 263770009901   | its status is ``failed``; it is not billed                        |
+| 263770009902   | its status is ``queued``, a word the document does not know       |
+| 263770009903   | the whole campaign is refused: 422 that names ``manual_contacts`` |
+| 263770009904   | it is sent to, but its row is missing from the reply              |
+| 263770009905   | it is sent to, and its row says ``+263 77 000 9905``              |
+
+All five are valid Zimbabwean mobile numbers, so that a client's own validation lets them through.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from attrs import frozen
+
+from smspop_async.sandbox.records import FAILED, SENT
+
+
+@frozen(kw_only=True)
+class MagicRecipient:
+    """A recipient with a fixed fate.
+
+    Attributes:
+        does: What happens, in a few words.
+        status: The status its message is kept and reported with.
+        refused: Whether a campaign with it is refused whole.
+        spelling: The number as the reply spells it; None leaves its row out.
+    """
+
+    does: str
+    status: str = SENT
+    refused: bool = False
+    spelling: str | None = None
+
+
+MAGIC: Mapping[str, MagicRecipient] = MappingProxyType(
+    {
+        "263770009901": MagicRecipient(does="fails", status=FAILED, spelling="263770009901"),
+        "263770009902": MagicRecipient(
+            does="has an unheard-of status", status="queued", spelling="263770009902"
+        ),
+        "263770009903": MagicRecipient(does="makes the API refuse the whole campaign", refused=True),
+        "263770009904": MagicRecipient(does="is sent to, but missing from the reply"),
+        "263770009905": MagicRecipient(
+            does="is sent to, and spelled differently in the reply", spelling="+263 77 000 9905"
+        ),
+    }
+)
+"""The magic recipients by number."""
+
+
+def magic_among(numbers: str) -> tuple[str, ...]:
+    """Return the magic numbers that stand in ``numbers``, a comma-joined string of digits."""
+    hits = [number for number in MAGIC if number in numbers]
+    if not hits:
+        return ()
+    present = set(numbers.split(","))
+    return tuple(number for number in hits if number in present)

@@ -1,0 +1,162 @@
+"""A server made of bare sockets: each test scripts, byte by byte, what a connection gets to see."""
+
+import asyncio
+import socket
+import ssl
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+Script = Callable[["Peer", "Request"], Awaitable[None]]
+
+
+@dataclass
+class Request:
+    """A request that arrived whole."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+    raw: bytes
+
+
+@dataclass
+class Peer:
+    """The server's side of one connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    served: int = 0
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def reply(self, status: int, body: bytes = b"", *headers: str, reason: str = "X") -> None:
+        head = [f"HTTP/1.1 {status} {reason}", f"Content-Length: {len(body)}", *headers]
+        await self.send("\r\n".join(head).encode() + b"\r\n\r\n" + body)
+
+    async def json(self, status: int, text: str, *headers: str) -> None:
+        await self.reply(status, text.encode(), "Content-Type: application/json", *headers)
+
+    def reset(self) -> None:
+        """Close with a RST."""
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+@dataclass
+class RawServer:
+    """Counts what arrives, and plays the script for each whole request."""
+
+    script: Script
+    requests: list[Request] = field(default_factory=list)
+    connections: int = 0
+    port: int = 0
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    @property
+    def posts(self) -> list[Request]:
+        return [request for request in self.requests if request.method == "POST"]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        peer = Peer(reader, writer)
+        try:
+            while not writer.is_closing() and (request := await _read_request(reader)) is not None:
+                self.requests.append(request)
+                peer.served += 1
+                self.arrived.set()
+                await self.script(peer, request)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
+
+async def _read_request(reader: asyncio.StreamReader) -> Request | None:
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return None
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines if line)
+    body = await reader.readexactly(int(headers.get("Content-Length", "0")))
+    method, target, _ = first.split(" ")
+    return Request(method, target, headers, body, head + body)
+
+
+@asynccontextmanager
+async def raw_server(script: Script, tls: ssl.SSLContext | None = None):
+    """Serve `script` on a free port of the loopback interface."""
+    server = RawServer(script)
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
+    server.port = listener.sockets[0].getsockname()[1]
+    tasks = asyncio.all_tasks()
+    try:
+        yield server
+    finally:
+        listener.close()
+        for task in asyncio.all_tasks() - tasks:
+            if task.get_coro().__qualname__ == "RawServer.serve":
+                task.cancel()
+        await asyncio.sleep(0)
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def sent_numbers(request: Request) -> list[str]:
+    """The contacts of a campaign's body."""
+    import json
+
+    return json.loads(request.body)["manual_contacts"].split(", ")
+
+
+def good_reply(numbers: list[str], failed: frozenset[str] = frozenset(), name: str = "x") -> str:
+    """The documented reply, well-formed."""
+    import json
+
+    rows = [
+        {"phone_number": number, "status": "failed" if number in failed else "sent"} for number in numbers
+    ]
+    return json.dumps(
+        {
+            "success": True,
+            "message": f"Successfully imported {len(numbers)} contacts and SMS sending completed.",
+            "campaign": {"name": name, "message": "m", "sender_id": "DEMO", "status": "approved"},
+            "summary": {"sent": len(numbers) - len(failed), "failed": len(failed)},
+            "contacts": rows,
+        }
+    )
+
+
+async def answer_all(peer: Peer, request: Request) -> None:
+    """A server on which everything works."""
+    if request.method == "POST":
+        await peer.json(200, good_reply(sent_numbers(request)))
+    else:
+        await peer.json(200, "[]")
+
+
+def fake_number(n: int) -> str:
+    """A visibly fake Zimbabwean mobile number."""
+    return f"26377{n:07}"
+
+
+def fake_numbers(count: int, start: int = 1) -> list[str]:
+    return [fake_number(start + i) for i in range(count)]
