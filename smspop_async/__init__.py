@@ -1,7 +1,7 @@
 """Asyncio-first SDK for the SMSPop bulk-SMS API that never texts anyone twice.
 
-``from smspop_async import SmsPop`` and see the README. The names below are loaded when they are first used, so that
-importing the package costs next to nothing.
+``from smspop_async import SmsPop`` and see the README. The names below are loaded when they are first used,
+so that importing the package costs next to nothing.
 """
 
 from importlib import import_module
@@ -80,7 +80,46 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME)  # noqa: PLE0605 - a list of the names above
+__all__ = [  # written out, because type checkers do not run code
+    "APIConnectionError",
+    "APIStatusError",
+    "APITimeoutError",
+    "AccountInactiveError",
+    "AuthenticationError",
+    "Batch",
+    "Campaign",
+    "CampaignOutcome",
+    "CampaignResult",
+    "ConfigurationError",
+    "ContactOutcome",
+    "ContactResult",
+    "ContactSourceError",
+    "ContentRejectedError",
+    "Delivery",
+    "InsufficientCreditsError",
+    "InvalidSenderError",
+    "JournalError",
+    "OutcomeUnknownError",
+    "PartialFailureError",
+    "PermissionDeniedError",
+    "PlaintextTokenWarning",
+    "Plan",
+    "Progress",
+    "RateLimit",
+    "RateLimitError",
+    "ReconcilePolicy",
+    "Report",
+    "RetryPolicy",
+    "ServerError",
+    "SmsPop",
+    "SmsPopError",
+    "Status",
+    "Summary",
+    "Timeouts",
+    "UnreadableResponseError",
+    "ValidationError",
+    "plan_campaign",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -89,8 +89,8 @@ class RawResponse:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
-    _submission: Submission = field(repr=False)
-    _context: Context = field(repr=False)
+    _submission: Submission = field(alias="submission", repr=False)
+    _context: Context = field(alias="context", repr=False)
 
     def parse(self) -> CampaignResult:
         """Read it as `Campaigns.create` would.

@@ -1,8 +1,8 @@
 """The push chunker: rows in, full chunks out. It knows no network, no clock and no loop.
 
 Rows with the same text share a campaign. For a plain message there is one text; for a template there is one
-group for each rendered text, and the number of rows waiting in incomplete groups is bounded, oldest group first,
-so that ten million different texts do not pile up.
+group for each rendered text, and the number of rows waiting in incomplete groups is bounded, oldest group
+first, so that ten million different texts do not pile up.
 """
 
 from collections.abc import Iterator, Sequence

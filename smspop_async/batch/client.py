@@ -6,12 +6,11 @@ from string import Template
 import anyio
 from attrs import frozen
 
-from smspop_async.api.campaigns import check_campaign
 from smspop_async.api.client import ApiClient
 from smspop_async.batch.account import Account, Emit
 from smspop_async.batch.chunks import Chunker
 from smspop_async.batch.engine import Run, Settings
-from smspop_async.batch.intake import Intake, Sorter
+from smspop_async.batch.intake import Intake, Sorter, check_run
 from smspop_async.batch.naming import new_run
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.batch.report import Report
@@ -42,7 +41,26 @@ class _Job:
 
 
 class SmsPop(ApiClient):
-    __doc__ = ApiClient.__doc__
+    """An asyncio client of the SMSPop API: pooled, lazy, bound to the event loop of its first request.
+
+    ``campaigns.create`` is one campaign, ``send`` and ``stream`` are any number of contacts.
+
+    Args:
+        token: The API token, or an async callable that gives the one to use now. Default: ``SMSPOP_TOKEN``.
+        base_url: The API's address. Default: ``SMSPOP_BASE_URL``, or ``https://smspop.co.zw/api``.
+        timeout: Seconds in all, a `Timeouts`, or an ``aiohttp.ClientTimeout``. Default: connect 15, read 140,
+            total 150.
+        retry: What to do about requests that are proven unsent.
+        max_connections: How many requests may be under way at once.
+        session: An aiohttp session whose connection pool is borrowed; it is never closed here.
+        default_region: The region (ISO 3166-1) in which a national number is read.
+        on_event: Told what happens; see `smspop_async.events`.
+        ssl: As aiohttp's ``ssl``: an ``SSLContext``, a fingerprint, or False to skip verification.
+        proxy: The URL of an HTTP proxy. The environment's proxies are never used.
+
+    Raises:
+        ConfigurationError: a setting is missing or malformed.
+    """
 
     async def send(
         self,
@@ -64,15 +82,16 @@ class SmsPop(ApiClient):
         """Send one message to any number of contacts, and report what became of every one of them.
 
         Args:
-            contacts: An iterable or async iterable of numbers or of mapping rows, the documented ``"263…, 263…"`` text, or a
-                ``Path`` to a .csv, .txt or .xlsx file.
+            contacts: An iterable or async iterable of numbers or of mapping rows, the documented ``"263…,
+                263…"`` text, or a ``Path`` to a .csv, .txt or .xlsx file.
             message: The text, or a ``string.Template`` filled from the fields of each row.
             sender_id: One of the account's sender IDs.
             name: The label of the campaigns; each is named ``"{name} [{run}-{seq}]"``.
             chunk_size: Contacts in one campaign, 1 to 50,000.
             max_concurrency: Campaigns under way at once, at most.
             rate_limit: Contacts and requests per second, at most.
-            suppress: Numbers that must not be texted, in any form that `contacts` takes except an async iterable.
+            suppress: Numbers that must not be texted, in any form that `contacts` takes except an async
+                iterable.
             reconcile: When to look for campaigns of unknown outcome; None leaves them unknown.
             canary: Whether the first chunk goes alone, so that a refusal costs one request.
             adaptive: Whether 429 and 503 lower the number of campaigns at once, and successes raise it again.
@@ -115,9 +134,9 @@ class SmsPop(ApiClient):
     ) -> Batch:
         """Send as `send` does, and give out the outcomes as they are decided.
 
-        ``async with sms.stream(…) as batch: async for outcome in batch: …``. Leaving the block early dispatches nothing more and
-        lets what is under way settle within `grace` seconds; ``batch.report`` is true either way. A slow
-        consumer slows the sending.
+        ``async with sms.stream(…) as batch: async for outcome in batch: …``. Leaving the block early
+        dispatches nothing more and lets what is under way settle within `grace` seconds; ``batch.report``
+        is true either way. A slow consumer slows the sending.
 
         Args:
             contacts: As for `send`, and so are the others.
@@ -161,8 +180,7 @@ class SmsPop(ApiClient):
         column: str | None,
         grace: float,
     ) -> _Job:
-        text = message.template if isinstance(message, Template) else message
-        check_campaign(name=name, message=text, sender_id=sender_id)
+        check_run(name=name, message=message, sender_id=sender_id)
         _check_count("chunk_size", chunk_size, CHUNK_LIMIT)
         _check_count("max_concurrency", max_concurrency, 1_000)
         if not grace >= 0:

@@ -1,18 +1,20 @@
 """One run: a few workers that each take a chunk, submit it, write down what became of it, and take the next.
 
-Workers *pull*. There are `max_concurrency` of them and no more tasks than that, however long the list; nothing is read
-before a worker is free to send it; and a consumer that is slow to take results slows the workers, and so the reading.
+Workers *pull*. There are `max_concurrency` of them and no more tasks than that, however long the list;
+nothing is read before a worker is free to send it; and a consumer that is slow to take results slows the
+workers, and so the reading.
 
-The first chunk goes alone (the canary): what is wrong with the token, the message or the sender ID is wrong with
-every chunk, and then costs one request. The others start as soon as it is answered.
+The first chunk goes alone (the canary): what is wrong with the token, the message or the sender ID is wrong
+with every chunk, and then costs one request. The others start as soon as it is answered.
 
-What the server does never raises here. A verdict is written into the `OutcomeBook`, and a verdict that concerns every campaign
-stops the run: nothing more is dispatched, what is in flight is awaited, and the rest of a source that is known to end is
-read on, so that every row of it gets its outcome.
+What the server does never raises here. A verdict is written into the `OutcomeBook`, and a verdict that
+concerns every campaign stops the run: nothing more is dispatched, what is in flight is awaited, and the
+rest of a source that is known to end is read on, so that every row of it gets its outcome.
 
-Cancellation. All tasks of a run live in one shielded scope, so that a cancellation from outside reaches the caller only.
-The caller (`smspop_async.batch.stream`) then stops the run, waits for the grace, and cancels the scope. A worker that is cut off in
-a request asks the send flag what to write down. Whatever happens, `_finish` gives every row that was read an outcome.
+Cancellation. All tasks of a run live in one shielded scope, so that a cancellation from outside reaches the
+caller only. The caller (`smspop_async.batch.stream`) then stops the run, waits for the grace, and cancels
+the scope. A worker that is cut off in a request asks the send flag what to write down. Whatever happens,
+`_finish` gives every row that was read an outcome.
 """
 
 from collections.abc import Awaitable, Callable
@@ -85,6 +87,7 @@ class Run:
         self._ended: float | None = None
         self._stop_event = anyio.Event()
         self._scope = anyio.CancelScope(shield=True)
+        self._intake: Intake | None = None
         self._reconciler = self._make_reconciler(settings.reconcile)
         self.stopped_by: SmsPopError | None = None
         self.cancelled = False
@@ -100,10 +103,12 @@ class Run:
         Args:
             intake: Where chunks come from; it is closed at the end.
         """
+        self._intake = intake
         try:
             with self._scope:
                 await self._guarded(self._work, intake)
         finally:
+            intake.enter_rest()
             self._finish()
             with anyio.CancelScope(shield=True):
                 await self._guarded(intake.aclose)
@@ -116,6 +121,8 @@ class Run:
         self.stopped_by = error
         self.cancelled = cancelled
         self._stop_event.set()
+        if self._intake is not None:
+            self._intake.interrupt()
         reason = type(error).__name__ if error is not None else "cancelled" if cancelled else "crash"
         notify(self._submitter.observer, RunStopped(run=self._settings.run, reason=reason))
         if cancelled and self._reconciler is not None:
@@ -222,6 +229,7 @@ class Run:
         parts = [self._part(chunk)]
         budget = split_budget(len(chunk))
         accepted = unsent = False
+        verdict: Verdict | None = None
         while parts:
             part = parts.pop()
             verdict = await self._submit(part)
@@ -236,8 +244,8 @@ class Run:
             await self._settle(part, verdict)
         if accepted:
             self._breaker.accept()
-        elif verdict is not None and self._breaker.fail(unsent=unsent):
-            self.stop(None if isinstance(verdict, Accepted) else verdict.error)
+        elif verdict is not None and not isinstance(verdict, Accepted) and self._breaker.fail(unsent=unsent):
+            self.stop(verdict.error)
 
     def _part(self, chunk: Chunk) -> Part:
         self._seq += 1
@@ -264,7 +272,7 @@ class Run:
                 finally:
                     self._in_flight -= 1
         except BaseException:
-            # Cut off in the middle, or a bug: the send flag tells what to write down before this goes its way.
+            # Cut off in the middle, or a bug: the send flag tells what to write down first.
             if attempt.may_have_left:
                 self._account.write(part, Status.UNKNOWN, _CUT_OFF)
             else:
@@ -374,7 +382,7 @@ def _may_split(verdict: Verdict | None, chunk: Chunk) -> bool:
 def split_budget(contacts: int) -> int:
     """Extra requests that may be spent on finding the contacts at fault in a chunk.
 
-    Small chunks can be taken apart to the last contact (2n - 2). A large one of which most is refused stops splitting
-    after about a third of that many requests; what is left of it is refused whole.
+    Small chunks can be taken apart to the last contact (2n - 2). A large one of which most is refused stops
+    splitting after about a third of that many requests; what is left of it is refused whole.
     """
     return min(2 * contacts, 64 + contacts // 4)

@@ -1,28 +1,29 @@
-"""From rows to chunks: pull, normalise, de-duplicate, suppress, render, cut. Lazily, and never for long at a time.
+"""From rows to chunks: pull, normalise, de-duplicate, suppress, render and cut, lazily and in small slices.
 
 The sorting of a slab of rows is plain synchronous code (`Sorter`); it is a generator only so that the
-slow part of it, the full phone parser at some 25 µs a number, can be taken a slice at a time: between slices the
-caller lets the event loop turn. The asynchronous shell (`Intake`) pulls slabs one after another under a lock, so
-that however many workers wait for a chunk, one of them at a time uses the processor.
+slow part of it, the full phone parser at some 25 µs a number, can be taken a slice at a time: between
+slices the caller lets the event loop turn. The asynchronous shell (`Intake`) pulls slabs one after another
+under a lock, so that however many workers wait for a chunk, one of them at a time uses the processor.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from string import Template
-from typing import Final
+from typing import Final, cast
 
 import anyio
 from anyio.lowlevel import checkpoint
 from attrs import field, frozen
 
+from smspop_async.api.campaigns import check_campaign
 from smspop_async.api.models import Status
 from smspop_async.batch.chunks import Chunk, Chunker
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.contacts.numbers import InvalidNumber, Normaliser
 from smspop_async.contacts.roster import Roster
 from smspop_async.contacts.sources import ContactRows, Slab
-from smspop_async.errors import ContactSourceError
-from smspop_async.message import MissingField, check_message, render
+from smspop_async.errors import ConfigurationError, ContactSourceError
+from smspop_async.message import MissingField, check_message, fields, render
 
 _SLICE: Final = 20
 """Numbers that the full parser takes between two turns of the loop: about half a millisecond."""
@@ -30,6 +31,18 @@ _JUNK: Final = 64
 """Characters of an invalid row that are kept to show it."""
 _DUPLICATE: Final = "the same number stands further up in the list"
 _SUPPRESSED: Final = "the number is on the suppression list"
+
+
+def check_run(*, name: str, message: str | Template, sender_id: str) -> None:
+    """Refuse what no campaign of a run could be sent with.
+
+    Raises:
+        ConfigurationError: and what it is.
+    """
+    text = message.template if isinstance(message, Template) else message
+    check_campaign(name=name, message=text, sender_id=sender_id)
+    if isinstance(message, Template):
+        fields(text)
 
 
 @frozen(kw_only=True)
@@ -133,16 +146,16 @@ class Sorter:
         """Fill the template for every row; None where there is no template."""
         if isinstance(self._message, str):
             return None
-        texts = []
+        texts: list[str] = []
         for at in range(len(slab.values)):
             row: Mapping[str, str] = slab.fields[at] if slab.fields is not None else {}
             text = ""
             if at not in problems:
                 try:
-                    text = check_message(render(self._message, row))
+                    text = check_message(render(self._message.template, row))
                 except MissingField as missing:
                     problems[at] = f"the message needs the field {missing.name!r}, which this row lacks"
-                except ValueError as problem:
+                except ConfigurationError as problem:
                     problems[at] = f"the filled-in message cannot be sent: {problem}"
             texts.append(text)
         return texts
@@ -163,7 +176,7 @@ class Sorter:
 def _shown(values: Sequence[object], numbers: Sequence[str | None]) -> Sequence[str]:
     """The number of each row, or, where it has none, what stands there as a short text."""
     if None not in numbers:
-        return numbers  # type: ignore[return-value] - there is no None in it
+        return cast("Sequence[str]", numbers)
     return [
         number if number is not None else ("" if value is None else str(value)[:_JUNK])
         for number, value in zip(numbers, values, strict=True)
@@ -191,6 +204,7 @@ class Intake:
         self._ready: deque[Chunk] = deque()
         self._primed: Slab | None = None
         self._ended = False
+        self._pulling: anyio.CancelScope | None = None
         self.failure: ContactSourceError | None = None
         """What ended the reading before the source did."""
 
@@ -222,17 +236,32 @@ class Intake:
                         excluded += await self._sort(slab)
             return (self._ready.popleft() if self._ready else None), excluded
 
+    def interrupt(self) -> None:
+        """Stop waiting for a source that may never give another row."""
+        if self._pulling is not None and self._abandoned():
+            self._pulling.cancel()
+
+    def enter_rest(self) -> None:
+        """Enter rows into the book that were read, but cut off before they could be sorted."""
+        slab = self._primed or self._rows.taken()
+        self._primed = None
+        if slab is not None:
+            for _ in self._sorter.sort(slab):
+                pass
+
     async def _pull(self) -> Slab | None:
         slab, self._primed = self._primed, None
-        if slab is not None:
-            return slab
-        if self._abandoned():
-            return None
+        if slab is not None or self._abandoned():
+            return slab or self._rows.taken()
         try:
-            return await self._rows.next_slab()
+            with anyio.CancelScope() as self._pulling:
+                return await self._rows.next_slab()
         except ContactSourceError as failure:
             self.failure = failure
             return None
+        finally:
+            self._pulling = None
+        return self._rows.taken()
 
     async def _sort(self, slab: Slab) -> Sequence[Excluded]:
         for result in self._sorter.sort(slab):

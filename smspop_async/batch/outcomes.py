@@ -7,7 +7,8 @@ Ten million rows as objects would be gigabytes. The book keeps, for each row:
 * one small code, in one flat array: an index into the table of the distinct (status, detail) pairs.
 
 A plain run needs two or three pairs, so a code is one byte; the array widens when there are more. Rows are
-entered in the order they are read (`enter`), and settled in any order (`settle`). Outcomes are made when they are asked for.
+entered in the order they are read (`enter`), and settled in any order (`settle`). Outcomes are made when
+they are asked for.
 """
 
 import json
@@ -202,4 +203,8 @@ def _compact(lines: Sequence[int] | None) -> Sequence[int] | None:
     if not lines:
         return None
     span = range(lines[0], lines[0] + len(lines))
-    return span if lines[-1] == span[-1] and all(a == b for a, b in zip(lines, span, strict=True)) else array("L", lines)
+    return (
+        span
+        if lines[-1] == span[-1] and all(a == b for a, b in zip(lines, span, strict=True))
+        else array("L", lines)
+    )

@@ -13,8 +13,9 @@ _DECREASE: Final = 0.5
 class Pacer:
     """Spaces campaigns out so that both limits of a `RateLimit` hold from the first one on.
 
-    Each limit is a virtual schedule (GCRA with no burst): a campaign takes ``contacts / rate`` seconds of it, and the next
-    one starts when those are over. Time not used is not saved up, so a pause never ends in a burst.
+    Each limit is a virtual schedule (GCRA with no burst): a campaign takes ``contacts / rate`` seconds of
+    it, and the next one starts when those are over. Time not used is not saved up, so a pause never ends in
+    a burst.
 
     Args:
         limit: The limits.
@@ -36,10 +37,10 @@ class Pacer:
 
 
 class Aimd:
-    """Adaptive concurrency: one more slot after a full round of successes, half of them when the API is overloaded.
+    """Adaptive concurrency: one more after a full round of successes, half when the API is overloaded.
 
-    Additive increase, multiplicative decrease, under a ceiling. Several refusals of one round count once: requests that were under
-    way already when the limit was halved say nothing about the new one.
+    Additive increase, multiplicative decrease, under a ceiling. Several refusals of one round count once:
+    requests that were under way already when the limit was halved say nothing about the new one.
 
     Args:
         ceiling: The most campaigns at once.
@@ -72,7 +73,8 @@ class Aimd:
 class Breaker:
     """Notices when nothing works any more: so many campaigns in a row without a single one accepted.
 
-    A list of ten million contacts must not be burnt against a server that answers every campaign with an error.
+    A list of ten million contacts must not be burnt against a server that answers every campaign with an
+    error.
 
     Args:
         unsent: Campaigns in a row that could not be delivered to the server at all.

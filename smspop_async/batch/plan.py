@@ -6,10 +6,9 @@ from typing import Final
 
 from attrs import field, frozen
 
-from smspop_async.api.campaigns import check_campaign
 from smspop_async.api.models import Status
 from smspop_async.batch.chunks import Chunker
-from smspop_async.batch.intake import Excluded, Sorted, Sorter
+from smspop_async.batch.intake import Excluded, Sorted, Sorter, check_run
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.contacts.numbers import Normaliser
 from smspop_async.contacts.roster import Roster
@@ -80,11 +79,10 @@ def plan_campaign(
         column: The column of the number, where its name is unusual.
 
     Raises:
-        ConfigurationError: the message cannot be sent, the region is unknown, or `contacts` is an async iterable.
-        ContactSourceError: contacts or suppression list cannot be read.
+        ConfigurationError: the message cannot be sent, the region is unknown, or `contacts` is an async
+        iterable. ContactSourceError: contacts or suppression list cannot be read.
     """
-    text = message.template if isinstance(message, Template) else message
-    check_campaign(name="plan", message=text, sender_id="plan")
+    check_run(name="plan", message=message, sender_id="plan")
     normaliser = Normaliser(default_region)
     roster = Roster(load_suppression(suppress, normaliser)) if suppress is not None else Roster()
     book, chunker = OutcomeBook(), Chunker(chunk_size)

@@ -1,16 +1,17 @@
 """Looking for campaigns of unknown outcome in the API's list, by the token in their names.
 
-One look serves all campaigns that are waiting: it reads the list once, to its end or until all are found. What it
-finds is proof: the campaign exists. What it does not find proves nothing, for a request can sit in the server's queue
-and run later; such contacts stay UNKNOWN, and the detail says how often and how long they were looked for. A look
-that broke off, or that did not reach a proven last page, does not even count as a look.
+One look serves all campaigns that are waiting: it reads the list once, to its end or until all are found.
+What it finds is proof: the campaign exists. What it does not find proves nothing, for a request can sit in
+the server's queue and run later; such contacts stay UNKNOWN, and the detail says how often and how long
+they were looked for. A look that broke off, or that did not reach a proven last page, does not even count
+as a look.
 
 The schedule is pure (`Pending`); the loop around it is `Reconciler`.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 from attrs import define, field, frozen
@@ -65,7 +66,6 @@ class Finding:
     discrepancies: tuple[str, ...] = field(default=())
 
 
-
 def find(pending: Sequence[Pending], rows: Sequence[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:
     """Match listed campaigns to pending ones: position in `pending` to the rows that bear its token."""
     found: dict[int, list[Mapping[str, Any]]] = {}
@@ -85,10 +85,8 @@ def judge(
     """What the listed rows of a campaign prove."""
     notes: tuple[str, ...] = ()
     if len(rows) > 1:
-        notes = (
-            f"the campaign is in the list {len(rows)} times: its contacts were texted more than once; "
-            "ask SMSPop's support about it",
-        )
+        words = f"the campaign is in the list {len(rows)} times: its contacts were texted more than once"
+        notes = (f"{words}; ask SMSPop's support about it",)
     row = rows[0]
     statuses = {str(other.get("status", "")).strip().lower() for other in rows}
     if statuses <= _REFUSED:
@@ -97,9 +95,9 @@ def judge(
             detail=f"found in the list of campaigns as refused ({pending.reason})",
             discrepancies=notes,
         )
-    contacts = row.get("contacts")
-    if isinstance(contacts, list) and contacts:
-        settlement = settle(pending.part.chunk.numbers, contacts, None, normalise)
+    contacts: object = row.get("contacts")
+    if contacts and isinstance(contacts, list | Mapping):
+        settlement = settle(pending.part.chunk.numbers, cast("object", contacts), None, normalise)
         return Finding(
             status=Status.ACCEPTED,
             detail="found in the list of campaigns",
@@ -118,7 +116,9 @@ def not_found(pending: Pending, now: float) -> Finding:
     if pending.looks:
         looked = f"looked for {pending.looks} time(s) in {now - pending.since:.0f} s and not found"
     elif pending.overlooked:
-        looked = f"looked for {pending.overlooked} time(s), but the list of campaigns could not be read to its end"
+        looked = (
+            f"looked for {pending.overlooked} time(s), but the list of campaigns could not be read to its end"
+        )
     else:
         looked = "not looked for"
     return Finding(status=Status.UNKNOWN, detail=f"{pending.reason} {looked[:1].upper()}{looked[1:]}.")
@@ -133,7 +133,8 @@ class Reconciler:
         clock: Seconds on a monotonic clock.
         normalise: Spelling to digits, for per-contact statuses in the list.
         finish: Told what the looking for a campaign ended with.
-        capacity: How many campaigns may be looked for at once: `add` waits beyond that, which slows the run down.
+        capacity: How many campaigns may be looked for at once: `add` waits beyond that, which slows the run
+            down.
         observer: Told about each campaign found.
     """
 

@@ -31,7 +31,7 @@ class CampaignOutcome:
     contacts: int
     status: Status
     """ACCEPTED, REJECTED, UNKNOWN or NOT_SUBMITTED: the campaign's, not its contacts'."""
-    summary: Summary = Summary()
+    summary: Summary = field(factory=Summary)
     """Sent and failed, counted from the per-contact statuses."""
     detail: str = ""
 
@@ -79,7 +79,7 @@ class Report:
     """Whether the run was cancelled or left early."""
     elapsed: float = 0.0
     """Seconds."""
-    _book: OutcomeBook = field(repr=False)
+    _book: OutcomeBook = field(alias="book", repr=False)
 
     def outcomes(self) -> Iterator[ContactOutcome]:
         """Iterate over the outcome of every row, in input order."""
@@ -88,8 +88,8 @@ class Report:
     def write_csv(self, path: str | os.PathLike[str]) -> None:
         """Write the outcome of every row to a CSV file (UTF-8), replacing what is there.
 
-        Cells that a spreadsheet would run as a formula get an apostrophe in front. This blocks while it writes:
-        in an event loop call it through ``anyio.to_thread.run_sync``.
+        Cells that a spreadsheet would run as a formula get an apostrophe in front. This blocks while it
+        writes: in an event loop call it through ``anyio.to_thread.run_sync``.
 
         Raises:
             OSError: the file cannot be written.

@@ -1,12 +1,13 @@
 """One run as an async context manager: results as they settle, and a report at the end.
 
 No `yield` stands inside the task group: the block enters it by hand and leaves it by hand, and iteration
-reads a memory stream. So breaking out of the iteration, an error in the block and a cancellation all end in the same
-place, `__aexit__`: stop dispatching, let what is in flight settle within the grace, cut off what has not, account
-for every row, and then let the block's own exception go its way, with the report on it.
+reads a memory stream. So breaking out of the iteration, an error in the block and a cancellation all end in
+the same place, `__aexit__`: stop dispatching, let what is in flight settle within the grace, cut off what
+has not, account for every row, and then let the block's own exception go its way, with the report on it.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -55,10 +56,8 @@ class Batch:
 
         async def emit(batchful: Batchful) -> None:
             # A consumer that has left is no reason to stop writing outcomes down.
-            try:
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
                 await send.send(batchful)
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                pass
 
         async def outcomes() -> AsyncIterator[ContactOutcome]:
             async for batchful in receive:
@@ -104,7 +103,7 @@ class Batch:
             RuntimeError: the run is still going.
         """
         if not self._entered.finished.is_set():
-            raise RuntimeError("The run is still going: its report is ready after the block. Use batch.progress.")
+            raise RuntimeError("The run is still going; its report is ready after it. Use batch.progress.")
         return self._entered.report()
 
     @property
@@ -148,4 +147,6 @@ def _attach(exc: BaseException, report: Report) -> None:
     except AttributeError:
         return
     done = ", ".join(f"{count} {status.value}" for status, count in report.counts.items() if count)
-    exc.add_note(f"The run {report.run} was ended early: {done or 'nothing was read'}. See .report on this exception.")
+    exc.add_note(
+        f"The run {report.run} was ended early: {done or 'nothing was read'}. See .report on this exception."
+    )

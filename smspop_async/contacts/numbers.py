@@ -29,6 +29,9 @@ from smspop_async.errors import ConfigurationError
 __all__ = ["InvalidNumber", "Normaliser", "Scan"]
 
 _SUBMITTED: Final = re.compile(f"[0-9]{{{SHORTEST},{LONGEST}}}")
+_STEPS_ALLOWED: Final = 2
+_LINES_A_STEP: Final = 8
+"""Rows that are not canonical are stepped over, about 1 µs each, while they are fewer than one in so many."""
 _LIBRARY_LIMIT: Final = 250
 """The phone library refuses longer texts (its ``_MAX_INPUT_STRING_LENGTH``)."""
 
@@ -74,18 +77,10 @@ class Normaliser:
         """
         if self._plan is None:
             return Scan(numbers=[None] * len(values), undecided=list(range(len(values))))
-        text = joined(values)
-        set_aside = _not_canonical(self._plan, text)
-        if set_aside is None or (set_aside == [] and set(map(type, values)) != {str}):
-            numbers = _plain(self._plan, text)
-        elif set_aside:
-            numbers = list(values)  # type: ignore[arg-type]  # those that are no text are set aside
-            lines = text.split("\n")
-            found = _plain(self._plan, "\n".join([lines[offset] for offset in set_aside]) + "\n")
-            for offset, number in zip(set_aside, found, strict=True):
-                numbers[offset] = number
-        else:
-            numbers = values if type(values) is list else list(values)  # type: ignore[arg-type]
+        texts, text = joined(values)
+        numbers = _canonical(self._plan, text, texts, text) if texts else []
+        if numbers is None:
+            numbers = _plain(self._plan, bare_lines(text))
         undecided = [offset for offset, number in enumerate(numbers) if number is None] if None in numbers else []
         return Scan(numbers=numbers, undecided=undecided)
 
@@ -141,30 +136,62 @@ def _known_region(region: str) -> str:
     )
 
 
+def _canonical(plan: Plan, text: str, lines: Sequence[str], origin: str) -> list[str | None] | None:
+    """The numbers of lines that are canonical but for a few.
+
+    Args:
+        plan: The region's.
+        text: The lines, ``\\n`` behind each.
+        lines: The same apart.
+        origin: The lines as they came, in which those that are not canonical are looked up.
+
+    Returns:
+        A number or None for each line; the list ``lines`` itself where that is all. None where too many lines
+        are not canonical.
+    """
+    set_aside = _not_canonical(plan, text)
+    if set_aside is None:
+        return None
+    if not set_aside:
+        return lines if type(lines) is list else list(lines)  # type: ignore[return-value]
+    numbers: list[str | None] = list(lines)
+    came = origin.split("\n")
+    found = _found(plan, bare_lines("\n".join([came[offset] for offset in set_aside]) + "\n"))
+    for offset, number in zip(set_aside, found, strict=True):
+        numbers[offset] = number
+    return numbers
+
+
 def _not_canonical(plan: Plan, text: str) -> list[int] | None:
     """Offsets of the lines that are not canonical; None when they are too many to step over one by one."""
     set_aside: list[int] = []
     begin = line = 0
-    allowed = text.count("\n") // 8
     while True:
         match = plan.canonical.match(text, begin)
         end = match.end() if match else begin
         if end == len(text):
             return set_aside
-        if len(set_aside) >= allowed:
-            return None
         line += text.count("\n", begin, end)
+        if len(set_aside) > _STEPS_ALLOWED + line // _LINES_A_STEP:
+            return None
         set_aside.append(line)
         line += 1
         begin = text.index("\n", end) + 1
 
 
-def _plain(plan: Plan, values: Sequence[object]) -> Scan:
+def _plain(plan: Plan, bare: str) -> list[str | None]:
+    """The numbers of bare lines: canonical ones are made of them where that is safe, and the rest searched."""
+    canonical = "\n" + bare
+    for head, code in plan.rewrites:
+        canonical = canonical.replace(head, code)
+    canonical = canonical[1:]
+    numbers = _canonical(plan, canonical, canonical.split("\n")[:-1], bare)
+    return _found(plan, bare) if numbers is None else numbers
+
+
+def _found(plan: Plan, bare: str) -> list[str | None]:
     code = plan.calling_code
-    found = plan.plain.findall(bare_lines(values))
-    numbers = [code + national if national else None for national in found]
-    undecided = [offset for offset, national in enumerate(found) if not national] if "" in found else []
-    return Scan(numbers=numbers, undecided=undecided)
+    return [code + national if national else None for national in plan.plain.findall(bare)]
 
 
 def _too_short(digits: int) -> str:

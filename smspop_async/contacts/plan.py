@@ -200,12 +200,16 @@ class _Compiler:
         Behind the trunk prefix that is so only when the two together cannot be mistaken for a call
         abroad, or for the calling code.
         """
+        trunk_is_plain = (
+            _LITERAL.fullmatch(self.trunk) is not None and not self.metadata.national_prefix_transform_rule
+        )
+        if trunk_is_plain:
+            yield f"\n+{self.code}{self.trunk}", f"\n{self.code}"
         yield f"\n+{self.code}", f"\n{self.code}"
         if _LITERAL.fullmatch(self.abroad) and not self.code.startswith(self.abroad):
             yield f"\n{self.abroad}{self.code}", f"\n{self.code}"
         if (
-            _LITERAL.fullmatch(self.trunk)
-            and not self.metadata.national_prefix_transform_rule
+            trunk_is_plain
             and not self.code.startswith(self.trunk)
             and all(
                 _proven(home, DigitLanguage.never_begins_with, _language(f"{self.abroad}|{self.code}"))

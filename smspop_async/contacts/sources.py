@@ -75,6 +75,10 @@ class ContactRows(ABC):
             ContactSourceError: The source failed. All rows before have been given.
         """
 
+    def taken(self) -> Slab | None:
+        """Rows that were read, but not handed on because the wait for more was cancelled; None where none were."""
+        return None
+
     @abstractmethod
     async def aclose(self) -> None:
         """Close what was opened here. Closing twice does nothing."""
@@ -378,6 +382,9 @@ class _FileRows(ContactRows):
             raise self._failure
         return None
 
+    def taken(self) -> Slab | None:
+        return self._ready.popleft() if self._ready else None
+
     def _read(self) -> None:
         # A wait that asyncio cancels behind anyio's back leaves this thread running and its result unheard: the
         # lock makes the next call wait for it, and whatever it found is kept here.
@@ -461,6 +468,10 @@ class _AsyncRows(ContactRows):
         rows, self._rows = self._rows, []
         if not rows and self._failure is not None:
             raise self._failure
+        return self._shape.slab(rows) if rows else None
+
+    def taken(self) -> Slab | None:
+        rows, self._rows = self._rows, []
         return self._shape.slab(rows) if rows else None
 
     async def _fill(self) -> None:

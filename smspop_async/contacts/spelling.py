@@ -82,13 +82,26 @@ def bare_spelling(value: object) -> str:
     raise InvalidNumber(_why_not(text, bare))
 
 
-def joined(values: Sequence[object]) -> str:
-    """Write many values one a line, ``\\n`` behind each; one that is no line stands as `UNDECIDABLE`."""
-    text = "\n".join(_texts(values)) + "\n"
-    if text.count("\n") == len(values) and len(text) <= _AWKWARD_ROW * len(values):
-        return text
-    lines = ("" if "\n" in line or len(line) > _AWKWARD_ROW else line for line in _texts(values))
-    return "\n".join([line or UNDECIDABLE for line in lines]) + "\n"
+def joined(values: Sequence[object]) -> tuple[Sequence[str], str]:
+    """Write many values one a line.
+
+    Args:
+        values: Cells of any type.
+
+    Returns:
+        The text of each value, `UNDECIDABLE` for one that is no text or no line; and all of them with ``\\n``
+        behind each. The first is ``values`` itself where every value is a line already.
+    """
+    texts: Sequence[str] = values  # type: ignore[assignment]  # join raises for what is no text
+    try:
+        text = "\n".join(texts) + "\n"
+    except TypeError:
+        texts = _texts(values)
+        text = "\n".join(texts) + "\n"
+    if text.count("\n") != len(texts) or len(text) > _AWKWARD_ROW * len(texts):
+        texts = [UNDECIDABLE if "\n" in line or len(line) > _AWKWARD_ROW else line for line in texts]
+        text = "\n".join(texts) + "\n"
+    return texts, text
 
 
 def bare_lines(text: str) -> str:
@@ -108,10 +121,8 @@ def bare_lines(text: str) -> str:
 
 
 def _texts(values: Sequence[object]) -> Sequence[str]:
-    kinds = set(map(type, values))
-    if kinds == {str}:
-        return values  # type: ignore[return-value]
-    if kinds == {int} and max(values) < LARGEST_INTEGER:  # type: ignore[type-var, operator]
+    """The text of each value; whole columns of integers, as workbooks give them, without a call for each."""
+    if set(map(type, values)) == {int} and max(values) < LARGEST_INTEGER:  # type: ignore[type-var, operator]
         return list(map(str, values))
     return [value if type(value) is str else _text_or_undecidable(value) for value in values]
 

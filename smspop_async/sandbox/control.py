@@ -293,7 +293,10 @@ def _checked(
     for name, value in values.items():
         if name not in fields:
             raise _BadRequestError(f"There is no such field; there are: {', '.join(fields)}.")
-        if not isinstance(value, fields[name]) or isinstance(value, bool) or value == "":
+        types = fields[name]
+        if types in (int, (int, str)) and isinstance(value, float) and value.is_integer():
+            values[name] = int(value)  # to JSON, 5.0 is the integer 5
+        elif not isinstance(values[name], types) or isinstance(value, bool) or value == "":
             raise _BadRequestError(f"{name} is not of the right type, or empty.")
     if not all(_is_words(words) for words in values.get("errors", {}).values()):
         raise _BadRequestError("errors is an object of lists of texts.")

@@ -226,7 +226,7 @@ def _fault() -> _Schema:
     saying = {
         "status": status,
         "message": _SOME_TEXT,
-        "retry_after": {"anyOf": [{"type": "number", "minimum": 0}, header]},
+        "retry_after": {"anyOf": [{"type": "number"}, header]},
     }
     refusing = {
         "errors": {"type": "object", "additionalProperties": {"type": "array", "items": _TEXT}},

@@ -1,23 +1,29 @@
 """The sandbox does what its OpenAPI description says, for examples that nobody chose."""
 
 import asyncio
+import copy
+import json
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
-from schemathesis import GenerationMode
-from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
+from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from smspop_async.sandbox import Sandbox
+from smspop_async.sandbox.openapi import describe
+
+TOKEN = "1|fake-token"
+NOWHERE = "http://127.0.0.1:1"  # the running sandbox is named at each call
 
 
 @contextmanager
-def running(**options) -> Iterator[Sandbox]:
+def running() -> Iterator[Sandbox]:
     """A sandbox in a thread and loop of its own, because the checker is a synchronous client."""
-    sandbox = Sandbox(**options)
+    sandbox = Sandbox(token=TOKEN, credits=10**12)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -32,31 +38,45 @@ def running(**options) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def api_schema():
-    with running(token="1|fake-token", credits=10**12) as sandbox:
-        yield schemathesis.openapi.from_url(f"{sandbox.inbox_url}_sandbox/openapi.json").include(
-            path_regex="^/api/"
-        )
+def api():
+    with running() as sandbox:
+        yield sandbox.inbox_url.rstrip("/")
 
 
 @pytest.fixture(scope="module")
-def control_schema():
+def control():
     with running() as sandbox:
-        yield schemathesis.openapi.from_url(f"{sandbox.inbox_url}_sandbox/openapi.json").include(
-            path_regex="^/_sandbox/"
-        ).exclude(path="/_sandbox/wait")  # it waits, up to a minute, which is its job
+        yield sandbox.inbox_url.rstrip("/")
 
 
-bounded = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+description = describe(url=NOWHERE, senders=("BRAND1", "SMSPoe", "DEMO"))
+# The checker leaves the token out at times, finds ours in the request all the same, and complains. That
+# requests without a token are refused is tested by name elsewhere, so it is not told of the token.
+tokenless = copy.deepcopy(description)
+for operation in tokenless["paths"]["/api/campaigns"].values():
+    del operation["security"]
+schema = schemathesis.openapi.from_dict(tokenless)
+bounded = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@schemathesis.pytest.from_fixture("api_schema").parametrize()
+def test_the_description_served_is_the_one_checked(api):
+    """What a tool downloads is what the tests below hold the sandbox to."""
+    with urllib.request.urlopen(f"{api}/_sandbox/openapi.json") as response:  # noqa: S310 - loopback
+        served = json.load(response)
+    assert served == json.loads(json.dumps(description | {"servers": [{"url": api}]}))
+
+
+@schema.include(path_regex="^/api/").parametrize()
 @bounded
-def test_the_api_keeps_to_its_description(case):
-    case.call_and_validate(headers={"Authorization": "Bearer 1|fake-token", "Accept": "application/json"})
+def test_the_api_keeps_to_its_description(case, api):
+    # Laravel ignores what it does not know in a query, so the list has no invalid requests.
+    excluded = [negative_data_rejection] if case.method == "GET" else []
+    headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json"}
+    case.call_and_validate(base_url=api, headers=headers, excluded_checks=excluded)
 
 
-@schemathesis.pytest.from_fixture("control_schema").parametrize()
+# Waiting is left out: it takes up to a minute, which is its job.
+@schema.include(path_regex="^/_sandbox/").exclude(path="/_sandbox/wait").parametrize()
 @bounded
-def test_the_controls_keep_to_their_description(case):
-    case.call_and_validate()
+def test_the_controls_keep_to_their_description(case, control):
+    case.call_and_validate(base_url=control)
