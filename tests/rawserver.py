@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 Script = Callable[["Peer", "Request"], Awaitable[None]]
+Greeting = Callable[["Peer"], Awaitable[None]]
 
 
 @dataclass
@@ -56,10 +57,16 @@ class RawServer:
     """Counts what arrives, and plays the script for each whole request."""
 
     script: Script
+    greeting: Greeting | None = None
+    """Played on a new connection, before its first request is read."""
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
+    live: int = 0
+    """Connections that are open now."""
     port: int = 0
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    _hung_up: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _served: dict[asyncio.Task[None], asyncio.StreamWriter] = field(default_factory=dict)
 
     @property
     def base_url(self) -> str:
@@ -69,10 +76,17 @@ class RawServer:
     def posts(self) -> list[Request]:
         return [request for request in self.requests if request.method == "POST"]
 
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self.serve(reader, writer))
+        self._served[task] = writer
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.live += 1
         peer = Peer(reader, writer)
         try:
+            if self.greeting is not None:
+                await self.greeting(peer)
             while not writer.is_closing() and (request := await _read_request(reader)) is not None:
                 self.requests.append(request)
                 peer.served += 1
@@ -82,6 +96,27 @@ class RawServer:
             pass
         finally:
             writer.close()
+            self.live -= 1
+            async with self._hung_up:
+                self._hung_up.notify_all()
+
+    async def hang_up(self) -> None:
+        """End every connection, also those that nobody has begun to serve."""
+        for _ in range(3):
+            await asyncio.sleep(0)  # what the kernel has accepted gets its task
+        for task in self._served:
+            task.cancel()
+        await asyncio.gather(*self._served, return_exceptions=True)
+        for writer in self._served.values():
+            writer.transport.abort()
+        await asyncio.gather(
+            *(writer.wait_closed() for writer in self._served.values()), return_exceptions=True
+        )
+
+    async def drained(self) -> None:
+        """Wait until every connection has ended, so that all that was ever sent to it has been read."""
+        async with self._hung_up:
+            await self._hung_up.wait_for(lambda: self.live == 0)
 
 
 async def _read_request(reader: asyncio.StreamReader) -> Request | None:
@@ -97,20 +132,18 @@ async def _read_request(reader: asyncio.StreamReader) -> Request | None:
 
 
 @asynccontextmanager
-async def raw_server(script: Script, tls: ssl.SSLContext | None = None):
+async def raw_server(
+    script: Script, tls: ssl.SSLContext | None = None, *, greeting: Greeting | None = None
+):
     """Serve `script` on a free port of the loopback interface."""
-    server = RawServer(script)
-    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
+    server = RawServer(script, greeting)
+    listener = await asyncio.start_server(server.accept, "127.0.0.1", 0, ssl=tls)
     server.port = listener.sockets[0].getsockname()[1]
-    tasks = asyncio.all_tasks()
     try:
         yield server
     finally:
         listener.close()
-        for task in asyncio.all_tasks() - tasks:
-            if task.get_coro().__qualname__ == "RawServer.serve":
-                task.cancel()
-        await asyncio.sleep(0)
+        await server.hang_up()
 
 
 def free_port() -> int:

@@ -41,6 +41,8 @@ _BARE: Final = re.compile(r"\+?[0-9]+")
 _SCIENTIFIC: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+")
 _EXTENSION: Final = re.compile(r"[0-9)\s][\s,;]*(?:e?xt(?:ensi[oó]n|n)?\.?|x|#|int\.?|anexo)[\s:]*[0-9]+#?", re.IGNORECASE)
 _SECOND_NUMBER: Final = re.compile(r"/[0-9]{1,2}(?:/|$)")
+_BREAKS: Final = "\n\r\x0b\x0c\x85\u2028\u2029"
+_EXPLAINED: Final = frozenset(GAPS + HYPHENS + "+./0123456789")
 _AWKWARD_ROW: Final = 64
 _TWO_DECIMALS: Final = 2
 
@@ -192,9 +194,9 @@ def _why_not(text: str, bare: str) -> str:
     if "," in text or ";" in text:
         return "a comma or semicolon inside: give each number its own row"
     if control := next((char for char in text if unicodedata.category(char) in ("Cc", "Zl", "Zp")), None):
-        kind = "a tab" if control == "\t" else "a line break" if control in "\n\r\x0b\x0c\x85\u2028\u2029" else "a control character"
+        kind = "a tab" if control == "\t" else "a line break" if control in _BREAKS else "a control character"
         return f"{kind} inside: give each number its own row"
-    if strange := next((char for char in bare if char not in "+?-./0123456789"), None):
+    if strange := next((char for char in text if char not in _EXPLAINED), None):
         return _why_strange(strange)
     return _why_misplaced(bare)
 
@@ -210,12 +212,10 @@ def _why_strange(char: str) -> str:
 
 
 def _why_misplaced(bare: str) -> str:
-    if bare.startswith(UNDECIDABLE):
-        return "begins with a hyphen: a phone number has no sign but +"
-    if "?" in bare:
-        return "the character U+003F (question mark) inside: remove it"
     if not any(char in "0123456789" for char in bare):
         return "no digit in it"
+    if bare.startswith(UNDECIDABLE):
+        return "begins with a hyphen: a phone number has no sign but +"
     if "+" in bare[1:]:
         return "a + that is not at the beginning: give each number its own row"
     if "/" in bare:

@@ -4,10 +4,12 @@ Like PHP-FPM (observed), a request that was read is processed to its end even wh
 meanwhile: a campaign can be sent although nobody waits for its answer any more.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from attrs import evolve, frozen
 
 from smspop_async.sandbox.campaigns import bearer_token, create_campaign, document_sample, list_campaigns
@@ -23,6 +25,9 @@ from smspop_async.sandbox.replies import (
     refusal,
     status_reply,
 )
+
+log = logging.getLogger("smspop_async.sandbox")
+"""Where aiohttp logs what goes wrong in a handler."""
 
 CAMPAIGNS_PATH = "/api/campaigns"
 _PIECE = 64 * 1024
@@ -46,8 +51,13 @@ class CampaignApi:
     max_body: int
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request."""
-        raw, too_large = await self._read(request)
+        """Answer one request; nothing happens for one that never came whole."""
+        try:
+            raw, too_large = await self._read(request)
+        except ConnectionError:
+            return hang_up(request)
+        except web.RequestPayloadError:
+            raise web.HTTPBadRequest from None
         fault = self.faults.take(request.method)
         number = self.journal.receive(
             at=self.clock(),
@@ -55,19 +65,17 @@ class CampaignApi:
             url=f"{self.address}{request.path_qs}",
             headers=request.headers.items(),
             body=raw,
+            fault=fault.label if fault else None,
         )
-        self.journal.answer(number, status=None, fault=fault.label if fault else None)
         if await self._wait(fault):
-            hang_up(request)
-            return web.Response()
+            return hang_up(request)
         reply = self._refuse(fault, request)
         if reply is None:
             reply = spoil(self._process(request, raw, too_large=too_large), fault)
             await self.flush()
-        response = await deliver(request, reply, fault, self.gate)
-        status = reply.status if response is not None else None
-        self.journal.answer(number, status=status, fault=fault.label if fault else None)
-        return response or web.Response()
+        if not (fault and fault.silent):
+            self.journal.answer(number, reply.status)  # before the client can see it, and look here
+        return await deliver(request, reply, fault, self.gate)
 
     async def _read(self, request: web.Request) -> tuple[bytes, bool]:
         """Read the body; of one that is too large, only as much as it takes to see that."""
@@ -153,6 +161,19 @@ def spoil(reply: Reply, fault: Fault | None) -> Reply:
             return canned(fault, "")
         case _:
             return reply
+
+
+def is_discreet(record: logging.LogRecord) -> bool:
+    """Tell whether a record may be logged.
+
+    aiohttp logs the bytes of a request that it cannot parse, and a token may be among them. The client is told
+    anyway, and a client that leaves in mid-request is no event at all.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, (HttpProcessingError, web.RequestPayloadError, ConnectionError))
+
+
+log.addFilter(is_discreet)
 
 
 @web.middleware

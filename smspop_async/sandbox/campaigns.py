@@ -20,7 +20,7 @@ from datetime import UTC
 from typing import Any
 
 from smspop_async.sandbox.ledger import Ledger
-from smspop_async.sandbox.magic import MAGIC, magic_among
+from smspop_async.sandbox.magic import MagicTable, magic_among
 from smspop_async.sandbox.records import Campaign
 from smspop_async.sandbox.replies import (
     HTML_TYPE,
@@ -59,7 +59,7 @@ def create_campaign(ledger: Ledger, headers: Mapping[str, str], raw: bytes, *, h
     if refused := _refuse_account(ledger, headers):
         return refused
     try:
-        submission = validate(read_input(headers.get("Content-Type", ""), raw))
+        submission = validate(read_input(headers.get("Content-Type", ""), raw), ledger.magic)
     except InvalidInputError as error:
         if not _wants_json(headers.get("Accept", "")):
             return _redirect(home)
@@ -69,7 +69,7 @@ def create_campaign(ledger: Ledger, headers: Mapping[str, str], raw: bytes, *, h
     if category := category_of(submission.message):
         return content_rejected(category)
     campaign = ledger.accept(submission)
-    return refusal(402, NO_CREDITS) if campaign is None else _success(campaign)
+    return refusal(402, NO_CREDITS) if campaign is None else _success(campaign, ledger.magic)
 
 
 def list_campaigns(
@@ -134,7 +134,7 @@ def _redirect(home: str) -> Reply:
     return Reply(status=302, body=page.encode(), content_type=HTML_TYPE, headers={"Location": home})
 
 
-def _success(campaign: Campaign) -> Reply:
+def _success(campaign: Campaign, magic: MagicTable) -> Reply:
     head = {
         "success": True,
         "message": f"Successfully imported {campaign.total} contacts and SMS sending completed.",
@@ -146,16 +146,16 @@ def _success(campaign: Campaign) -> Reply:
         },
         "summary": {"sent": campaign.sent, "failed": campaign.failed},
     }
-    body = f'{to_json(head)[:-1]},"contacts":[{_contact_rows(campaign)}]}}'
+    body = f'{to_json(head)[:-1]},"contacts":[{_contact_rows(campaign, magic)}]}}'
     return Reply(body=body.encode())
 
 
-def _contact_rows(campaign: Campaign) -> str:
-    magic = magic_among(campaign.numbers)
-    if not magic:  # one pass in C: thousands of rows in well under a millisecond
+def _contact_rows(campaign: Campaign, magic: MagicTable) -> str:
+    present = magic_among(campaign.numbers, magic)
+    if not present:  # one pass in C: thousands of rows in well under a millisecond
         rows = campaign.numbers.replace(",", '","status":"sent"},{"phone_number":"')
         return f'{{"phone_number":"{rows}","status":"sent"}}'
-    spellings = {number: MAGIC[number].spelling for number in magic}
+    spellings = {number: recipient.spelling for number, recipient in present.items()}
     return ",".join(
         to_json({"phone_number": spelling, "status": campaign.status_of(number)})
         for number in campaign.contacts

@@ -46,47 +46,36 @@ class Gate:
         return self.closing
 
 
-async def deliver(
-    request: web.Request, reply: Reply, fault: Fault | None, gate: Gate
-) -> web.StreamResponse | None:
-    """Answer a request, with the fault's way of breaking the connection.
-
-    Returns:
-        The response for aiohttp to finish, or None where there is to be no answer; the connection is
-        closed then.
-    """
-    match fault.kind if fault else None:
-        case FaultKind.HANG | FaultKind.HANG_BEFORE:
-            await gate.wait()
-            hang_up(request)
-            return None
+async def deliver(request: web.Request, reply: Reply, fault: Fault | None, gate: Gate) -> web.StreamResponse:
+    """Return the response for aiohttp to finish, after breaking the connection as the fault wants."""
+    kind = fault.kind if fault else None
+    if kind in (FaultKind.HANG, FaultKind.HANG_BEFORE):
+        await gate.wait()
+    if request.transport is None:
+        return _response(reply)  # the client has left: there is nothing to break
+    match kind:
         case FaultKind.RESET_BEFORE | FaultKind.RESET_AFTER:
-            _reset(request)
-            return None
-        case FaultKind.DISCONNECT_BEFORE | FaultKind.DISCONNECT_AFTER:
-            hang_up(request)
-            return None
+            return _reset(request.transport)
         case FaultKind.TRUNCATED | FaultKind.TRUNCATED_CHUNKED:
-            return await _truncate(request, reply, chunked=fault is not None and "chunked" in fault.kind)
+            return await _truncate(request, reply, chunked=kind is FaultKind.TRUNCATED_CHUNKED)
         case FaultKind.CLOSE_AFTER_REPLY:
             return await _close_after(request, reply)
         case _:
-            return _response(reply)
+            return hang_up(request) if fault and fault.silent else _response(reply)
 
 
-def hang_up(request: web.Request) -> None:
+def hang_up(request: web.Request) -> web.StreamResponse:
     """Close the connection cleanly, after what was already written."""
     if request.transport is not None:
         request.transport.close()
+    return web.Response()
 
 
-def _reset(request: web.Request) -> None:
-    transport = request.transport
-    if transport is None:
-        return
+def _reset(transport: asyncio.Transport) -> web.StreamResponse:
     connection = transport.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     transport.abort()
+    return web.Response()
 
 
 async def _truncate(request: web.Request, reply: Reply, *, chunked: bool) -> web.StreamResponse:

@@ -70,6 +70,16 @@ class FaultKind(StrEnum):
     """After: a good reply that promises keep-alive, then the connection closes."""
 
 
+_SILENT = frozenset(
+    {
+        FaultKind.HANG,
+        FaultKind.HANG_BEFORE,
+        FaultKind.RESET_BEFORE,
+        FaultKind.RESET_AFTER,
+        FaultKind.DISCONNECT_BEFORE,
+        FaultKind.DISCONNECT_AFTER,
+    }
+)
 _SAYING = frozenset({"status", "message", "retry_after"})
 _TAKES: Mapping[FaultKind, frozenset[str]] = {
     FaultKind.STATUS: _SAYING | {"errors", "category", "location"},
@@ -114,6 +124,11 @@ class Fault:
     category: str | None = None
     location: str | None = None
     seconds: float = 1.0
+
+    @property
+    def silent(self) -> bool:
+        """Whether it leaves the request without an answer."""
+        return self.kind in _SILENT
 
     @property
     def label(self) -> str:

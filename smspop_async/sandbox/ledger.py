@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from smspop_async.sandbox.magic import MAGIC, magic_among
+from smspop_async.sandbox.magic import MagicTable, magic_among
 from smspop_async.sandbox.records import FAILED, SENT, Campaign, CreditEntry, Message
 from smspop_async.sandbox.segments import count_segments
 from smspop_async.sandbox.validation import Submission
@@ -29,6 +29,7 @@ class Ledger:
         clock: Tells the time, with its time zone.
         make_secret: Makes the random part of a token.
         on_change: Is told every change, after it happened.
+        magic: The recipients with a fixed fate.
     """
 
     def __init__(
@@ -40,7 +41,9 @@ class Ledger:
         clock: Callable[[], datetime],
         make_secret: Callable[[], str],
         on_change: Callable[[Entry], None],
+        magic: MagicTable,
     ) -> None:
+        self.magic = magic
         self._opening_senders = tuple(senders)
         self._opening_credits = credits
         self._clock = clock
@@ -62,7 +65,8 @@ class Ledger:
 
     def knows_token(self, token: str) -> bool:
         """Tell whether ``token`` is valid, in time that does not depend on where it differs."""
-        matches = [hmac.compare_digest(token.encode(), known.encode()) for known in self.tokens]
+        presented = token.encode(errors="surrogateescape")  # a header may hold any bytes
+        matches = [hmac.compare_digest(presented, known.encode()) for known in self.tokens]
         return any(matches)
 
     def accept(self, submission: Submission) -> Campaign | None:
@@ -74,8 +78,8 @@ class Ledger:
         segments = count_segments(submission.message)
         if self.credits < segments * submission.total:
             return None
-        odd = {number: MAGIC[number].status for number in magic_among(submission.numbers)}
-        odd = {number: status for number, status in odd.items() if status != SENT}
+        recipients = magic_among(submission.numbers, self.magic)
+        odd = {number: magic.status for number, magic in recipients.items() if magic.status != SENT}
         campaign = Campaign(
             id=len(self.campaigns) + 1,
             name=submission.name,

@@ -69,7 +69,14 @@ class RequestJournal:
         self._bytes = 0
 
     def receive(
-        self, *, at: datetime, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes
+        self,
+        *,
+        at: datetime,
+        method: str,
+        url: str,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+        fault: str | None,
     ) -> int:
         """Keep a request and return its number; forget the oldest beyond the bounds."""
         self._received += 1
@@ -80,6 +87,7 @@ class RequestJournal:
             url=url,
             headers=tuple((name, mask_header(name, value)) for name, value in headers),
             body=body,
+            fault=fault,
         )
         self._bytes += len(body)
         while len(self._requests) > KEPT_REQUESTS or self._bytes > KEPT_BYTES:
@@ -88,10 +96,10 @@ class RequestJournal:
         self._on_request()
         return self._received
 
-    def answer(self, number: int, *, status: int | None, fault: str | None) -> None:
+    def answer(self, number: int, status: int) -> None:
         """Note what was answered to a request, if it is still kept."""
         if (request := self._requests.get(number)) is not None:
-            self._requests[number] = evolve(request, status=status, fault=fault)
+            self._requests[number] = evolve(request, status=status)
 
     def requests(self) -> list[RecordedRequest]:
         """Return the requests kept, oldest first."""

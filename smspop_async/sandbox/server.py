@@ -14,13 +14,14 @@ import anyio
 from aiohttp import web
 
 from smspop_async.errors import ConfigurationError
-from smspop_async.sandbox.app import CampaignApi, json_errors
+from smspop_async.sandbox.app import CampaignApi, json_errors, log
 from smspop_async.sandbox.bell import Bell
 from smspop_async.sandbox.control import control_routes
 from smspop_async.sandbox.deliver import Gate
 from smspop_async.sandbox.faults import FaultBook, FaultParameters, PendingFault, make_fault
 from smspop_async.sandbox.ledger import Entry, Ledger
 from smspop_async.sandbox.loopback import bind, bracketed, loopback_address
+from smspop_async.sandbox.magic import MAGIC
 from smspop_async.sandbox.received import RecordedRequest, RequestJournal
 from smspop_async.sandbox.records import Campaign, CreditEntry, Message, mask_number
 from smspop_async.sandbox.store import Store
@@ -49,6 +50,7 @@ class Sandbox:
         token: The ready token; a random one by default.
         credits: The opening balance. A ``db`` that exists has its own.
         senders: The sender IDs of the account.
+        magic: Whether the recipients of `MAGIC` have their fixed fates.
         latency: Seconds that every request takes before it is processed.
         page_size: Campaigns on a page of the list.
         max_body: The largest request body in bytes; a larger one is a 413.
@@ -68,6 +70,7 @@ class Sandbox:
         token: str | None = None,
         credits: int = 1_000_000,  # noqa: A002 - the word of the field
         senders: Iterable[str] = ("BRAND1", "SMSPoe", "DEMO"),
+        magic: bool = True,
         latency: float = 0.0,
         page_size: int = 15,
         max_body: int = DEFAULT_MAX_BODY,
@@ -88,6 +91,7 @@ class Sandbox:
             clock=clock,
             make_secret=self._make_secret,
             on_change=self._changed,
+            magic=MAGIC if magic else {},
         )
         self._latency, self._page_size, self._max_body = latency, page_size, max_body
         self._clock = clock
@@ -118,7 +122,7 @@ class Sandbox:
         """Load the ``db``, if there is one, and begin to listen. Does nothing when it already runs.
 
         Raises:
-            ConfigurationError: The ``db`` is not a sandbox's file, or the port is taken.
+            ConfigurationError: The ``db`` cannot be used, or the port is taken.
         """
         async with self._turn:
             if self._runner is None:
@@ -143,6 +147,7 @@ class Sandbox:
         await self._store.load(self._ledger)
         if self._given_token is not None:
             self._ledger.replay({"ready": self._given_token})
+        await self._store.flush()
         self._loaded = True
 
     async def _listen(self) -> None:
@@ -151,7 +156,11 @@ class Sandbox:
         self._gate = Gate()
         self._address = f"http://{bracketed(self._host)}:{listener.getsockname()[1]}"
         runner = web.AppRunner(
-            self._application(), access_log=None, shutdown_timeout=_CLOSING_GRACE, handle_signals=False
+            self._application(),
+            access_log=None,
+            logger=log,
+            shutdown_timeout=_CLOSING_GRACE,
+            handle_signals=False,
         )
         try:
             await runner.setup()

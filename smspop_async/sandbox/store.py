@@ -57,9 +57,14 @@ class Store:
         self._begin_again = True
 
     async def flush(self) -> None:
-        """Write what was taken. Concurrent flushes take turns, so the entries stay in order."""
-        if not self._pending:
-            return
+        """Write what was taken.
+
+        Concurrent flushes take turns, so the entries stay in order, and each returns only when everything
+        taken before it was called is written, by itself or by the one before.
+
+        Raises:
+            ConfigurationError: The file cannot be written.
+        """
         async with self._writing:
             lines, self._pending = self._pending, []
             begin_again, self._begin_again = self._begin_again, False
@@ -78,8 +83,11 @@ class Store:
         flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if begin_again else os.O_APPEND)
         if begin_again:
             lines = [json.dumps(_HEADER), *lines]
-        with os.fdopen(os.open(self._path, flags, 0o600), "w", encoding="utf-8") as file:
-            file.write("".join(f"{line}\n" for line in lines))
+        try:
+            with os.fdopen(os.open(self._path, flags, 0o600), "w", encoding="utf-8") as file:
+                file.write("".join(f"{line}\n" for line in lines))
+        except OSError as error:
+            raise ConfigurationError(f"{self._path} cannot be written: {error.strerror}.") from None
 
     def _replay(self, text: str, ledger: Ledger) -> None:
         for number, entry in self._entries(text):

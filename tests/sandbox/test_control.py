@@ -137,6 +137,13 @@ async def test_credits(caller, control, sandbox):
     ]
 
 
+async def test_a_whole_number_may_be_spelled_with_a_point(control):
+    """To JSON, 5.0 is an integer and 5.5 is not."""
+    assert (await control("POST", "credits", {"credits": 5.0})).json == {"credits": 5}
+    assert (await control("POST", "credits", {"credits": 5.5})).status == 400
+    assert (await control("POST", "faults", {"kind": 503.0})).json["faults"][0]["status"] == 503
+
+
 async def test_account_and_senders(caller, control):
     """The account is disabled and enabled; a sender ID is added."""
     assert (await control("POST", "account", {"active": False})).json == {"active": False}
@@ -184,7 +191,7 @@ async def test_tokens(caller, control):
         ("POST", "faults", {"kind": 503, "unheard": 1}),
         ("POST", "credits", {"credits": -1}),
         ("POST", "credits", {"credits": 10**12 + 1}),
-        ("POST", "credits", {"credits": 1.5}),
+        ("POST", "credits", {"credits": "1"}),
         ("POST", "credits", []),
         ("POST", "account", {"active": 1}),
         ("POST", "account", {}),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 
 from smspop_async.errors import ConfigurationError
 from smspop_async.sandbox import FaultKind, Sandbox
+from smspop_async.sandbox.deliver import Gate, deliver, hang_up
 from smspop_async.sandbox.faults import FaultBook, make_fault
+from smspop_async.sandbox.replies import Reply
 
 pytestmark = pytest.mark.anyio
 
@@ -258,6 +261,14 @@ async def test_nothing_is_processed_once_the_sandbox_closes(caller):
         await sandbox.wait_for_requests()
     assert await waiting == b""
     assert not sandbox.messages()
+
+
+@pytest.mark.parametrize("kind", ["reset_after", "disconnect_after", "truncated", "close_after_reply"])
+async def test_a_client_that_left_cannot_be_cut_off(kind):
+    """When the connection is gone already, there is nothing to break, and that is no error."""
+    left = SimpleNamespace(transport=None)
+    assert (await deliver(left, Reply(status=201), make_fault(kind), Gate())).status == 201
+    assert hang_up(left).status == 200
 
 
 # --- which request meets which fault ---

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from smspop_async.sandbox.ledger import Ledger
+from smspop_async.sandbox.magic import MAGIC
 from smspop_async.sandbox.records import FAILED
 from smspop_async.sandbox.validation import Submission
 
@@ -35,6 +36,7 @@ class Books(RuleBasedStateMachine):
             clock=lambda: datetime(2026, 1, 1, tzinfo=UTC),
             make_secret=lambda: f"fake{next(self.secrets)}",
             on_change=on_change or self.entries.append,
+            magic=MAGIC,
         )
 
     @rule(numbers=st.lists(NUMBERS, min_size=1, max_size=6), message=MESSAGES)

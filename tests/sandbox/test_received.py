@@ -17,6 +17,7 @@ def receive(journal, **changes):
         "url": "http://127.0.0.1:1/api/campaigns",
         "headers": [],
         "body": b"",
+        "fault": None,
     }
     return journal.receive(**(parts | changes))
 
@@ -75,8 +76,8 @@ def test_the_journal_is_bounded_in_number():
     journal = RequestJournal(on_request=list)
     numbers = [receive(journal) for _ in range(KEPT_REQUESTS + 5)]
     assert [request.id for request in journal.requests()] == numbers[5:]
-    journal.answer(numbers[0], status=200, fault=None)
-    journal.answer(numbers[-1], status=204, fault="x")
+    journal.answer(numbers[0], 200)
+    journal.answer(numbers[-1], 204)
     assert journal.requests()[-1].status == 204
     assert {request.status for request in journal.requests()[:-1]} == {None}
 

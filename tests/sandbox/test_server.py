@@ -103,6 +103,39 @@ async def _fail(_):
     raise RuntimeError("on purpose")
 
 
+POST = b"POST /api/campaigns HTTP/1.1\r\nHost: x\r\n"
+GET = b"GET /api/campaigns HTTP/1.1\r\nHost: x\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (GET + b"Authorization: Bearer \xff\xfe\r\n\r\n", b" 401 "),
+        (b"GET /api/%ff?page=%ff HTTP/1.1\r\nHost: x\r\n\r\n", b" 404 "),
+        (GET + b"Authorization: Bearer 1|fake\0token\r\n\r\n", b" 400 "),
+        (b"nonsense\r\n\r\n", b" 400 "),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\nZ\r\n", b" 400 "),
+        (POST + b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\n12345", b" 400 "),
+        (POST + b"Content-Length: 9\r\n\r\n{", None),  # and then the client leaves
+    ],
+)
+async def test_broken_requests_do_no_harm(sandbox, caller, caplog, request_bytes, status):
+    """Odd bytes are refused, half a request is nothing, no byte is logged, and the next one is answered."""
+    port = int(sandbox.inbox_url.rstrip("/").rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request_bytes)
+    if status is None:
+        writer.write_eof()
+        assert await reader.read() == b""
+    else:
+        assert status in await reader.readline()
+    writer.close()
+    assert (await caller.post()).status == 200
+    assert len(sandbox.messages()) == 2
+    assert "Traceback" not in caplog.text
+    assert "fake" not in caplog.text
+
+
 def test_it_runs_in_one_loop_after_another():
     """A sandbox is not bound to the loop it ran in first."""
     sandbox = Sandbox()
@@ -224,6 +257,14 @@ async def test_wait_for_times_out_with_a_helpful_text(caller, sandbox):
     )
     with pytest.raises(ConfigurationError, match="at least one"):
         await sandbox.wait_for(count=0)
+
+
+def test_the_balance_cannot_be_set_below_zero():
+    """Setting credits is checked like the opening balance, and changes nothing where it is refused."""
+    sandbox = Sandbox()
+    with pytest.raises(ConfigurationError, match="credits"):
+        sandbox.credits = -1
+    assert sandbox.credits == 1_000_000
 
 
 async def test_wait_for_requests(caller, sandbox):

@@ -10,6 +10,7 @@ import pytest
 
 from smspop_async.errors import ConfigurationError
 from smspop_async.sandbox import Sandbox
+from smspop_async.sandbox.store import Store
 
 pytestmark = pytest.mark.anyio
 
@@ -136,6 +137,32 @@ async def test_a_foreign_or_damaged_file_is_left_alone(tmp_path, content, words)
     await sandbox.aclose()
     assert str(db) in str(caught.value)
     assert db.read_bytes() == content
+
+
+async def test_a_file_that_cannot_be_written_is_named_at_the_start(tmp_path):
+    """It is not found out at the first campaign."""
+    db = tmp_path / "nowhere" / "sandbox.db"
+    with pytest.raises(ConfigurationError, match=r"nowhere.sandbox\.db cannot be written"):
+        await Sandbox(db=db).start()
+
+
+async def test_a_flush_waits_for_the_one_before(tmp_path, monkeypatch):
+    """Whoever flushes knows that what came before is written, even when another flush took it along."""
+    ledger = Sandbox(token="1|fake-token")._ledger
+    store = Store(tmp_path / "sandbox.db")
+    await store.load(ledger)
+    written = []
+    write = store._write
+    monkeypatch.setattr(store, "_write", lambda *parts: (write(*parts), written.append(True)))
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(_flush_and_check, store, written)
+    assert written == [True]
+
+
+async def _flush_and_check(store, written):
+    await store.flush()
+    assert written
 
 
 async def test_a_folder_is_no_file(tmp_path):

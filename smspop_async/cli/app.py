@@ -1,0 +1,74 @@
+"""The commands under one roof: parsing, and what becomes of an error that no command dealt with."""
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from cyclopts import App, CycloptsError, Parameter
+
+from smspop_async.cli.campaigns import campaigns
+from smspop_async.cli.check import check
+from smspop_async.cli.exits import HELP, Exit, MisuseError, exit_of_error
+from smspop_async.cli.failures import tell_failure
+from smspop_async.cli.sandbox import sandbox
+from smspop_async.cli.screen import Screen
+from smspop_async.cli.send import send
+from smspop_async.config import TOKEN_VARIABLE
+
+_ABOUT: Final = """\
+Send one SMS text to any number of contacts through SMSPop, and know what became of every one of them.
+
+Try it without an account: smspop send contacts.csv --sandbox"""
+
+
+def _version() -> str:
+    try:
+        return version("smspop-async")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def make_app() -> App:
+    """Build the command-line application."""
+    app = App(
+        name="smspop",
+        help=_ABOUT,
+        help_epilogue=HELP,
+        version=_version,
+        default_parameter=Parameter(negative=()),
+        suppress_keyboard_interrupt=False,
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+    )
+    for number, command in enumerate((send, check, campaigns, sandbox)):
+        app.command(command, sort_key=number)
+    return app
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command and return the exit code. No exception leaves it but those of a bug in here."""
+    screen = Screen()
+    json = "--json" in argv
+    sending = argv[:1] == ["send"]
+    try:
+        _refuse_token(argv)
+        code = make_app()(argv)
+    except CycloptsError as error:
+        help_at = f"smspop {argv[0]} --help" if argv and not argv[0].startswith("-") else "smspop --help"
+        misuse = MisuseError(f"{error} See {help_at}")
+        return tell_failure(screen, misuse, Exit.USAGE, json=json, nothing_sent=sending)
+    except KeyboardInterrupt as stop:
+        interrupted = MisuseError(str(stop) or "Interrupted.")
+        return tell_failure(screen, interrupted, Exit.INTERRUPTED, json=json, nothing_sent=sending and not stop.args)
+    except Exception as error:  # noqa: BLE001 - the last place where it can be said in one line
+        return tell_failure(screen, error, exit_of_error(error), json=json, nothing_sent=sending)
+    return code if isinstance(code, int) else Exit.OK
+
+
+def _refuse_token(argv: Sequence[str]) -> None:
+    if any(word == "--token" or word.startswith("--token=") for word in argv):
+        raise MisuseError(
+            "A token is never an argument: it would stand in the list of processes and in the shell's history. "
+            f"Type: export {TOKEN_VARIABLE}='…'   and leave --token out."
+        )

@@ -1,0 +1,223 @@
+"""The one part of ``send`` that runs in an event loop: the run itself, its progress and its interruption.
+
+The run is followed inside a cancel scope that a signal cancels. `Batch` turns the cancellation into what
+was asked for: nothing more is submitted, campaigns under way settle within the grace, and the report is
+complete. The ticker stands outside that scope and goes on meanwhile. No exception crosses the task group, so
+none is ever wrapped into a group.
+"""
+
+import asyncio
+import time
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from string import Template
+from typing import Final
+
+import anyio
+from anyio.abc import TaskGroup
+from attrs import frozen
+
+from smspop_async.batch.client import SmsPop
+from smspop_async.batch.report import Report
+from smspop_async.batch.stream import Batch
+from smspop_async.cli.interruption import Interruption
+from smspop_async.cli.options import CareOptions, PaceOptions
+from smspop_async.cli.progress import Display, Pace, display_for
+from smspop_async.cli.screen import Screen, printable
+from smspop_async.config import PlaintextTokenWarning, RateLimit, ReconcilePolicy
+from smspop_async.events import CampaignRetried, CampaignSubmitted, Event
+from smspop_async.sandbox import Sandbox
+
+_SANDBOX_LATENCY: Final = 0.4
+"""Seconds a request takes in ``--sandbox``, so that there is a progress to be seen."""
+_SANDBOX_CREDITS: Final = 1_000_000
+_RETRIES_TOLD: Final = 5
+_LOOKING_SHARE: Final = 20
+"""A look at a run of millions of rows takes a while; looking takes a twentieth of the time at most."""
+
+
+@frozen(kw_only=True)
+class Job:
+    """What `dispatch` sends, settled and confirmed."""
+
+    contacts: Path
+    message: str | Template
+    sender_id: str
+    name: str
+    base_url: str | None
+    """None for a sandbox of the run's own."""
+    chunk_size: int
+    region: str
+    column: str | None
+    suppress: Path | None
+    pace: PaceOptions
+    care: CareOptions
+    expected: int
+    """Contacts that are submitted, by the plan."""
+    credits: int
+
+
+@frozen(kw_only=True)
+class Ending:
+    """How it ended."""
+
+    report: Report | None
+    """None where nothing was begun."""
+    error: Exception | None
+    """What was raised: before anything was sent where there is no report, else a programming error."""
+    delivered: int | None = None
+    """Messages that the sandbox of the run has sent, where there was one."""
+
+
+@frozen(kw_only=True)
+class _Target:
+    token: str | None
+    base_url: str
+    sandbox: Sandbox | None = None
+
+
+async def dispatch(job: Job, screen: Screen, interruption: Interruption) -> Ending:
+    """Send, show the progress, and return how it ended. Raises nothing for what the server does."""
+    async with _target(job) as target:
+        if target.sandbox is not None:
+            screen.say(f"Sandbox at {target.base_url}: this is a rehearsal, nobody is texted.", "bold green")
+        follower = _Follower(job, screen, interruption)
+        report, error = await follower.follow(target)
+        delivered = None if target.sandbox is None else sum(each.sent for each in target.sandbox.campaigns)
+        return Ending(report=report, error=error, delivered=delivered)
+
+
+@asynccontextmanager
+async def _target(job: Job) -> AsyncIterator[_Target]:
+    if job.base_url is not None:
+        yield _Target(token=None, base_url=job.base_url)
+        return
+    sandbox = Sandbox(latency=_SANDBOX_LATENCY, credits=max(_SANDBOX_CREDITS, job.credits))
+    sandbox.add_sender(job.sender_id)
+    async with sandbox:
+        yield _Target(token=sandbox.token, base_url=sandbox.api_url, sandbox=sandbox)
+
+
+class _Follower:
+    """Follows one run."""
+
+    def __init__(self, job: Job, screen: Screen, interruption: Interruption) -> None:
+        self._job = job
+        self._screen = screen
+        self._interruption = interruption
+        self._display: Display = display_for(screen)
+        self._scope = anyio.CancelScope()
+        self._latest = ""
+        self._retries = 0
+        self._batch: Batch | None = None
+
+    async def follow(self, target: _Target) -> tuple[Report | None, Exception | None]:
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            loop.call_soon_threadsafe(self._interrupt)
+
+        with self._interruption.softly(stop, self._last_words), self._display:
+            async with anyio.create_task_group() as tasks:
+                error = await self._run(target, tasks)
+                tasks.cancel_scope.cancel()
+        return _report_of(self._batch), error
+
+    async def _run(self, target: _Target, tasks: TaskGroup) -> Exception | None:
+        try:
+            async with self._client(target) as sms:
+                batch = self._batch = self._stream(sms)
+                with self._scope:
+                    async with batch:
+                        tasks.start_soon(self._tick, batch)
+                        async for _ in batch:  # a batch goes no faster than it is read
+                            pass
+                if _report_of(batch) is not None:
+                    self._show(batch)
+        except Exception as error:  # noqa: BLE001 - told by the caller, beside the report if there is one
+            return error
+        return None
+
+    def _client(self, target: _Target) -> SmsPop:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PlaintextTokenWarning)  # the recap has told it
+            return SmsPop(
+                target.token,
+                base_url=target.base_url,
+                timeout=self._job.pace.timeout,
+                max_connections=max(16, self._job.pace.concurrency),
+                default_region=self._job.region,
+                on_event=self._note,
+            )
+
+    def _stream(self, sms: SmsPop) -> Batch:
+        job, pace = self._job, self._job.pace
+        return sms.stream(
+            job.contacts,
+            message=job.message,
+            sender_id=job.sender_id,
+            name=job.name,
+            chunk_size=job.chunk_size,
+            max_concurrency=pace.concurrency,
+            rate_limit=RateLimit(
+                contacts_per_second=pace.rate, requests_per_second=pace.requests_per_second
+            ),
+            suppress=job.suppress,
+            reconcile=None if job.care.no_reconcile else ReconcilePolicy(),
+            canary=not job.care.no_canary,
+            adaptive=pace.adaptive,
+            column=job.column,
+            grace=job.care.grace,
+        )
+
+    async def _tick(self, batch: Batch) -> None:
+        while True:
+            began = time.perf_counter()
+            try:
+                self._show(batch)
+            except Exception:  # noqa: BLE001 - a run is not lost for its progress bar
+                return
+            await anyio.sleep(max(self._display.interval, _LOOKING_SHARE * (time.perf_counter() - began)))
+
+    def _show(self, batch: Batch) -> None:
+        self._display.show(Pace.of(batch.progress, self._job.expected))
+
+    def _note(self, event: Event) -> None:
+        """Keep what the person may need to know; say what makes the run wait."""
+        if isinstance(event, CampaignSubmitted):
+            self._latest = event.name
+        elif isinstance(event, CampaignRetried):
+            self._retries += 1
+            if self._retries <= _RETRIES_TOLD:
+                more = " (more of these are not shown)" if self._retries == _RETRIES_TOLD else ""
+                self._screen.say(
+                    f"{printable(event.name)} was not taken ({printable(event.reason)}): again in {event.delay:.1f} s{more}"
+                )
+
+    def _interrupt(self) -> None:
+        """Runs in the event loop, soon after the signal."""
+        self._screen.say(
+            "Interrupted: nothing more is submitted. Waiting for campaigns under way, "
+            f"{self._job.care.grace:g} s at most; Ctrl-C again leaves at once.",
+            "bold yellow",
+        )
+        self._scope.cancel()
+
+    def _last_words(self) -> str:
+        """Runs in the signal handler: it looks at nothing that may be half-done."""
+        if not self._latest:
+            return "Left at once. Nothing was sent."
+        return (
+            f'Left at once, without a report. The last campaign submitted is "{self._latest}": look in the '
+            "dashboard, or with smspop campaigns, for those named like it before you send again."
+        )
+
+
+def _report_of(batch: Batch | None) -> Report | None:
+    """The report of a batch that has ended; None for one that never began."""
+    try:
+        return None if batch is None else batch.report
+    except RuntimeError:
+        return None

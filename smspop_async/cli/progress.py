@@ -1,0 +1,181 @@
+"""How a run goes on, while it does: a bar on a terminal, a line now and then elsewhere."""
+
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from attrs import frozen
+from rich.progress import BarColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from smspop_async.api.models import Status
+from smspop_async.batch.report import Progress
+from smspop_async.cli.screen import Screen
+
+_NEVER_SUBMITTED: Final = (Status.INVALID, Status.DUPLICATE, Status.SUPPRESSED)
+_EVERY: Final = 5.0
+"""Seconds of a run after which a plain line is written even if little has happened."""
+_STEP: Final = 10
+"""Percent after which one is written in any case."""
+_MINUTE: Final = 60
+_HOUR: Final = 3600
+_SLOW: Final = 10
+"""Contacts a second below which a fraction is worth showing."""
+
+
+@frozen(kw_only=True)
+class Pace:
+    """Where a run stands, in the terms of the person who waits for it."""
+
+    done: int
+    """Contacts decided, of those that are submitted."""
+    expected: int
+    elapsed: float
+    troubled: int
+    """Contacts failed, rejected or unknown so far."""
+    looking: int
+    """Campaigns of unknown outcome that are being looked for."""
+
+    @classmethod
+    def of(cls, progress: Progress, expected: int) -> Self:
+        """Read it from the progress of a batch."""
+        counts = progress.counts
+        return cls(
+            done=max(0, progress.settled - sum(counts[status] for status in _NEVER_SUBMITTED)),
+            expected=expected,
+            elapsed=progress.elapsed,
+            troubled=counts[Status.FAILED] + counts[Status.REJECTED] + counts[Status.UNKNOWN],
+            looking=progress.reconciling,
+        )
+
+    @property
+    def percent(self) -> int:
+        """How much of the contacts is decided."""
+        return 100 * self.done // self.expected if self.expected else 100
+
+    @property
+    def speed(self) -> str:
+        """Contacts a second, since the beginning."""
+        if not self.done or self.elapsed <= 0:
+            return "…/s"
+        speed = self.done / self.elapsed
+        return f"{speed:,.0f}/s" if speed >= _SLOW else f"{speed:.1f}/s"
+
+    @property
+    def left(self) -> str:
+        """The time that the rest takes at that speed."""
+        if not self.done:
+            return "…"
+        return duration(max(0, self.expected - self.done) * self.elapsed / self.done)
+
+    @property
+    def remarks(self) -> str:
+        """What is not as it should be; empty when all is well."""
+        remarks = [f"{self.troubled:,} with problems"] if self.troubled else []
+        if self.looking:
+            remarks.append(f"looking for {self.looking:,} of unknown outcome")
+        return ", ".join(remarks)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: ``48 s``, ``3 min 20 s``, ``1 h 5 min``."""
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min {whole % _MINUTE} s"
+    return f"{whole // _HOUR} h {whole % _HOUR // _MINUTE} min"
+
+
+class Display(Protocol):
+    """Shows the pace of a run for as long as the block lasts."""
+
+    interval: float
+    """Seconds between two looks."""
+
+    def show(self, pace: Pace) -> None:
+        """Show where the run stands."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+
+class LiveBar:
+    """A progress bar. It is drawn when it is shown, on the event loop: no thread draws behind its back."""
+
+    interval = 0.125
+
+    def __init__(self, screen: Screen) -> None:
+        self._bar = Bar(
+            SpinnerColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.completed:,}/{task.total:,}"),
+            TextColumn("{task.fields[speed]}", style="cyan"),
+            TextColumn("{task.fields[left]} left", style="cyan"),
+            TextColumn("{task.fields[remarks]}", style="yellow"),
+            console=screen.err,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            expand=True,
+        )
+        self._task = self._bar.add_task("", total=1, speed="…/s", left="…", remarks="")
+
+    def show(self, pace: Pace) -> None:
+        """Draw it."""
+        self._bar.update(
+            self._task,
+            total=pace.expected,
+            completed=pace.done,
+            speed=pace.speed,
+            left=pace.left,
+            remarks=pace.remarks,
+        )
+        self._bar.refresh()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+class PlainLines:
+    """Lines for a log: one for each tenth of the way, and one every few seconds."""
+
+    interval = 0.25
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._percent = 0
+        self._elapsed = 0.0
+
+    def show(self, pace: Pace) -> None:
+        """Write a line if it is time for one."""
+        if pace.percent < self._percent + _STEP and pace.elapsed < self._elapsed + _EVERY:
+            return
+        self._percent, self._elapsed = pace.percent - pace.percent % _STEP, pace.elapsed
+        remarks = f"; {pace.remarks}" if pace.remarks else ""
+        self._screen.say(
+            f"{pace.done:,} of {pace.expected:,} contacts ({pace.percent} %), {pace.speed}, "
+            f"{pace.left} left{remarks}"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        return
+
+
+def display_for(screen: Screen) -> Display:
+    """The display that fits standard error."""
+    return LiveBar(screen) if screen.live else PlainLines(screen)

@@ -1,0 +1,83 @@
+"""CONTACTS and the message: from what was typed to what the library takes."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from string import Template
+
+from smspop_async.cli.exits import MisuseError
+from smspop_async.cli.options import TextOptions
+from smspop_async.cli.screen import Screen
+from smspop_async.errors import ConfigurationError
+
+STDIN = "-"
+
+
+@contextmanager
+def contacts_file(argument: str, screen: Screen) -> Iterator[Path]:
+    """Give the file of contacts; standard input becomes one, because contacts are read twice.
+
+    The copy is a private temporary file, so that any number of rows takes no memory, and problems have
+    their line. It is gone after the block.
+    """
+    if argument != STDIN:
+        yield Path(argument)
+        return
+    if sys.stdin.isatty():
+        screen.say("Type one number a line, and Ctrl-D after the last.")
+    with tempfile.TemporaryDirectory(prefix="smspop-") as folder:
+        path = Path(folder) / "stdin.txt"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield path
+
+
+def fingerprint(path: Path) -> tuple[int, int, int] | None:
+    """Tell one state of a file from another; None where there is no such file."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def message_of(options: TextOptions, *, default: str | None = None) -> str | Template:
+    """The text of the options.
+
+    Args:
+        options: As they were typed.
+        default: The text where none was given.
+
+    Raises:
+        MisuseError: There is none, or there are two.
+        ConfigurationError: The file is not UTF-8.
+        OSError: The file cannot be read.
+    """
+    if options.message is not None and options.message_file is not None:
+        raise MisuseError("Give the text once: --message or --message-file, not both.")
+    text = options.message if options.message_file is None else _read(options.message_file)
+    text = default if text is None else text
+    if text is None:
+        raise MisuseError("There is no message. Add --message 'Your text', or --message-file text.txt.")
+    return Template(text) if options.template else text
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path.name} is not UTF-8 text: save it as UTF-8 and try again.") from None
+
+
+def stray_field(message: str | Template) -> str | None:
+    """A merge field in a text that is not said to be a template: most likely --template was forgotten."""
+    if isinstance(message, Template):
+        return None
+    return next(
+        (f"${match['named'] or match['braced']}" for match in Template.pattern.finditer(message)
+         if match["named"] or match["braced"]),
+        None,
+    )

@@ -1,0 +1,61 @@
+"""Law 2, Identity: replies are joined to recipients by phone number, never by position."""
+
+import json
+import random
+
+import pytest
+from faultserver import FaultServer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rawserver import fake_numbers, raw_server, sent_numbers
+
+from smspop_async import SmsPop, Status
+
+pytestmark = pytest.mark.anyio
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    count=st.integers(1, 40),
+    failed=st.sets(st.integers(0, 39)),
+    seed=st.integers(0, 2**32),
+    chunk_size=st.integers(1, 11),
+    spelling=st.sampled_from(["{}", "+{}", " {} ", "+{0[0]}{0[1]}{0[2]} {1}"]),
+)
+async def test_the_status_of_a_contact_is_that_of_its_number(count, failed, seed, chunk_size, spelling):
+    """However the rows of a reply are ordered and spelled, a contact gets the status that stands by its number."""
+    rows = fake_numbers(count)
+    bad = {rows[at] for at in failed if at < count}
+    order = random.Random(seed)
+
+    async def shuffled(peer, request):
+        reply = [
+            {
+                "phone_number": spelling.format(number, number[3:]),
+                "status": "failed" if number in bad else "sent",
+            }
+            for number in sent_numbers(request)
+        ]
+        order.shuffle(reply)
+        await peer.json(200, json.dumps({"success": True, "contacts": reply}))
+
+    async with raw_server(shuffled) as raw, SmsPop(token="1|fake-token", base_url=raw.base_url) as sms:
+        report = await sms.send(rows, message="Hello!", sender_id="DEMO", chunk_size=chunk_size)
+    assert {
+        outcome.phone_number for outcome in report.outcomes() if outcome.status is Status.FAILED
+    } == bad
+    assert report.counts[Status.SENT] == count - len(bad)
+    assert (report.summary.sent, report.summary.failed) == (count - len(bad), len(bad))
+
+
+@pytest.mark.parametrize("action", ["row_missing", "row_extra", "row_twice"])
+async def test_an_odd_reply_moves_nobodys_status_to_a_neighbour(action):
+    """A row that is missing, foreign or doubled changes the outcome of its own number alone."""
+    rows = fake_numbers(10)
+    server = FaultServer([action])
+    async with raw_server(server.script) as raw, SmsPop(token="1|fake-token", base_url=raw.base_url) as sms:
+        report = await sms.send(rows, message="Hello!", sender_id="DEMO")
+    first, *others = report.outcomes()
+    assert {outcome.status for outcome in others} == {Status.SENT}
+    assert first.status is (Status.SENT if action == "row_extra" else Status.UNKNOWN)
+    assert len(report.discrepancies) >= 1
