@@ -112,6 +112,21 @@ class Batch:
             raise RuntimeError("Enter the batch first: async with sms.stream(…) as batch.")
         return self._run
 
+    async def _settle(self, run: Run) -> BaseException | None:
+        """Wait for the end: patiently within the grace, and not at all after a (second) cancellation.
+
+        asyncio's own cancellation reaches into a shielded scope, so it is caught, kept and returned.
+        """
+        late: BaseException | None = None
+        try:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(self._grace):
+                await run.finished.wait()
+        except anyio.get_cancelled_exc_class() as cancelled:
+            late = cancelled
+        if not run.finished.is_set():
+            run.cut_off()
+        return await _wait_out(run.finished) or late
+
     async def __aexit__(
         self,
         exc_type: type[BaseException] | None,
@@ -122,22 +137,31 @@ class Batch:
         assert tasks is not None  # noqa: S101 - entered
         if not run.finished.is_set():
             run.stop(cancelled=True)
-        with anyio.CancelScope(shield=True):
-            self._close_stream()
-            with anyio.move_on_after(self._grace):
-                await run.finished.wait()
-            if not run.finished.is_set():
-                run.cut_off()
-                await run.finished.wait()
+        self._close_stream()
+        late = await self._settle(run)
         try:
             await tasks.__aexit__(None, None, None)
-        except BaseException as late:  # a cancellation that came while the block was being left
-            _attach(late, run.report())
-            raise
+        except BaseException as cancelled:
+            late = cancelled
         if exc is not None:
             _attach(exc, run.report())
-        elif run.crash is not None:
+        if late is not None and not isinstance(exc, type(late)):
+            _attach(late, run.report())
+            raise late
+        if exc is None and run.crash is not None:
             raise run.crash
+
+
+async def _wait_out(event: anyio.Event) -> BaseException | None:
+    """Wait for `event` whatever happens, and return the last cancellation that happened meanwhile."""
+    late: BaseException | None = None
+    while not event.is_set():
+        try:
+            with anyio.CancelScope(shield=True):
+                await event.wait()
+        except anyio.get_cancelled_exc_class() as cancelled:
+            late = cancelled
+    return late
 
 
 def _attach(exc: BaseException, report: Report) -> None:

@@ -1,0 +1,173 @@
+"""Cancelling a run, leaving a stream: stop, let it settle, cut it off, account for all of it."""
+
+import asyncio
+
+import anyio
+import pytest
+from rawserver import answer_all, fake_numbers, raw_server
+
+from smspop_async import ReconcilePolicy, SmsPop, Status
+
+pytestmark = pytest.mark.anyio
+
+SOON = ReconcilePolicy(first=0.001, horizon=0.004)
+ARGUMENTS = {"message": "Hello!", "sender_id": "DEMO", "reconcile": SOON}
+
+
+def client(raw) -> SmsPop:
+    return SmsPop(token="1|fake-token", base_url=raw.base_url, timeout=10)
+
+
+async def cancelled(*, grace: float, answer: bool):
+    """Cancel a run while its canary is under way, and return the report that hangs on the exception."""
+    arrived, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(peer, request):
+        arrived.set()
+        await release.wait()
+        await answer_all(peer, request)
+
+    async with raw_server(slow) as raw, client(raw) as sms:
+        task = asyncio.ensure_future(sms.send(fake_numbers(10), chunk_size=5, grace=grace, **ARGUMENTS))
+        await arrived.wait()
+        task.cancel()
+        if answer:
+            asyncio.get_running_loop().call_soon(release.set)
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+    report = caught.value.report
+    assert report.cancelled
+    assert any(report.run in note for note in caught.value.__notes__)
+    return report
+
+
+async def test_a_cancelled_run_lets_what_is_in_flight_settle():
+    """Within the grace the campaign under way gets its answer; the rest was never submitted."""
+    report = await cancelled(grace=30, answer=True)
+    assert [report.counts[s] for s in (Status.SENT, Status.NOT_SUBMITTED)] == [5, 5]
+
+
+async def test_past_the_grace_what_is_in_flight_is_unknown():
+    """A campaign cut off after its body left is UNKNOWN, never NOT_SUBMITTED."""
+    report = await cancelled(grace=0, answer=False)
+    assert report.counts[Status.UNKNOWN] == 5
+    assert report.counts[Status.UNKNOWN] + report.counts[Status.NOT_SUBMITTED] == report.total
+    assert {campaign.status for campaign in report.campaigns} == {Status.UNKNOWN}
+
+
+async def test_a_run_that_waits_for_a_slow_source_leaves_at_once():
+    """Nobody waits for a source that may never give another row; rows it gave are accounted for."""
+    waiting = asyncio.Event()
+
+    async def slow():
+        for number in fake_numbers(700):
+            yield number
+        waiting.set()
+        await asyncio.Event().wait()
+
+    async with raw_server(answer_all) as raw, client(raw) as sms:
+        task = asyncio.ensure_future(sms.send(slow(), chunk_size=1_000, grace=60, **ARGUMENTS))
+        await waiting.wait()
+        task.cancel()
+        with anyio.fail_after(10), pytest.raises(asyncio.CancelledError) as caught:
+            await task
+    assert raw.requests == []
+    assert caught.value.report.counts[Status.NOT_SUBMITTED] == caught.value.report.total == 700
+
+
+async def test_an_error_in_the_block_goes_its_way_with_the_report():
+    """The block's own exception is raised as itself, and the partial report hangs on it."""
+    async with raw_server(answer_all) as raw, client(raw) as sms:
+        with pytest.raises(KeyError) as caught:
+            async with sms.stream(fake_numbers(100), chunk_size=5, **ARGUMENTS) as batch:
+                async for _ in batch:
+                    raise KeyError("mine")
+    assert caught.value.report.total == batch.report.total == 100
+    assert sum(batch.report.counts.values()) == 100
+    assert batch.report.cancelled
+
+
+async def test_an_anyio_timeout_around_a_run_works():
+    """`move_on_after` ends the run; what it sent stays in the report of the batch."""
+
+    async def never(peer, request):
+        if request.method == "POST" and len(raw.posts) > 1:
+            second.set()
+            await asyncio.Event().wait()
+        await answer_all(peer, request)
+
+    second = asyncio.Event()
+    async with raw_server(never) as raw, client(raw) as sms:
+        with anyio.CancelScope() as scope:
+            async with sms.stream(
+                fake_numbers(20), chunk_size=5, max_concurrency=1, grace=0, **ARGUMENTS
+            ) as batch:
+                await second.wait()
+                scope.cancel()
+                async for _ in batch:
+                    pass
+    assert scope.cancelled_caught
+    assert batch.report.counts[Status.SENT] == 5
+    assert batch.report.counts[Status.UNKNOWN] == 5
+    assert sum(batch.report.counts.values()) == batch.report.total
+
+
+async def test_leaving_by_break_dispatches_nothing_more():
+    """After a break the stream sends nothing more than what was under way."""
+    async with raw_server(answer_all) as raw, client(raw) as sms:
+        async with sms.stream(fake_numbers(500), chunk_size=5, max_concurrency=2, **ARGUMENTS) as batch:
+            async for _ in batch:
+                break
+            before = len(raw.posts)
+        assert len(raw.posts) <= before + 2
+    counts = batch.report.counts
+    assert counts[Status.SENT] == 5 * len(raw.posts)
+    assert counts[Status.SENT] + counts[Status.NOT_SUBMITTED] == 500
+
+
+async def test_the_report_is_not_given_before_the_end():
+    """A report of a run that is going would not be true."""
+    async with raw_server(answer_all) as raw, client(raw) as sms:
+        batch = sms.stream(fake_numbers(20), **ARGUMENTS)
+        with pytest.raises(RuntimeError, match="Enter the batch"):
+            _ = batch.progress
+        with pytest.raises(RuntimeError, match="Enter the batch"):
+            aiter(batch)
+        async with batch:
+            with pytest.raises(RuntimeError, match="still going"):
+                _ = batch.report
+            assert not batch.progress.finished
+            assert len([outcome async for outcome in batch]) == 20
+        assert batch.progress.finished
+        assert batch.progress.settled == batch.report.total == 20
+        assert batch.progress.campaigns == 1
+        with pytest.raises(RuntimeError, match="one run"):
+            await batch.__aenter__()
+
+
+async def test_a_second_cancellation_does_not_lose_the_account():
+    """Cancelled again within the grace, a run leaves at once, and its report still adds up."""
+    arrived, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(peer, request):
+        arrived.set()
+        await release.wait()
+        await answer_all(peer, request)
+
+    async with raw_server(slow) as raw, client(raw) as sms:
+        batch = sms.stream(fake_numbers(10), chunk_size=5, grace=30, **ARGUMENTS)
+
+        async def run():
+            async with batch:
+                await batch.wait()
+
+        task = asyncio.ensure_future(run())
+        await arrived.wait()
+        task.cancel()
+        await asyncio.sleep(0)
+        task.cancel()
+        with anyio.fail_after(10), pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        assert caught.value.report.total == 10
+    assert sum(batch.report.counts.values()) == batch.report.total
+    assert batch.report.counts[Status.UNKNOWN] == 5

@@ -1,0 +1,180 @@
+"""Looking for campaigns of unknown outcome: what is found is proof, what is not found proves nothing."""
+
+import json
+
+import anyio
+import pytest
+from faultserver import FaultServer
+from hypothesis import given
+from hypothesis import strategies as st
+from rawserver import fake_numbers, raw_server
+
+from smspop_async import ReconcilePolicy, RetryPolicy, ServerError, SmsPop, Status
+from smspop_async.batch.reconcile import look_times
+from smspop_async.events import CampaignReconciled
+
+pytestmark = pytest.mark.anyio
+
+SOON = ReconcilePolicy(first=0.001, horizon=0.004)
+
+
+def client(raw, **options) -> SmsPop:
+    retry = RetryPolicy(attempts=3, initial_backoff=0.0, max_backoff=0.0)
+    return SmsPop(token="1|fake-token", base_url=raw.base_url, retry=retry, timeout=10, **options)
+
+
+async def hang_up(listed, reconcile=SOON):
+    """Send to two contacts through a server that hangs up on the POST and then lists `listed(name)`."""
+
+    async def script(peer, request):
+        if request.method == "POST":
+            name.append(json.loads(request.body)["name"])
+            peer.close()
+        else:
+            await peer.json(200, json.dumps(listed(name[0])))
+
+    name = []
+    async with raw_server(script) as raw, client(raw) as sms:
+        report = await sms.send(
+            fake_numbers(2), message="Hello!", sender_id="DEMO", name="Test", reconcile=reconcile
+        )
+    return report, raw
+
+
+async def test_an_unknown_campaign_that_is_in_the_list_is_accepted():
+    """Found by its name's token: ACCEPTED, because the list proves the campaign and not its contacts."""
+    events = []
+    server = FaultServer(["reset_after"])
+    async with raw_server(server.script) as raw, client(raw, on_event=events.append) as sms:
+        report = await sms.send(
+            fake_numbers(6), message="Hello!", sender_id="DEMO", chunk_size=2, reconcile=SOON
+        )
+    assert [report.counts[s] for s in (Status.SENT, Status.ACCEPTED)] == [4, 2]
+    assert server.posts == 3
+    assert [event.found for event in events if isinstance(event, CampaignReconciled)] == [1]
+    assert report.campaigns[0].status is Status.ACCEPTED
+
+
+async def test_a_listed_campaign_with_statuses_gives_them():
+    """Where the list has per-contact statuses, they are used, joined by number."""
+    rows = [
+        {"phone_number": "263770000002", "status": "failed"},
+        {"phone_number": "263770000001", "status": "sent"},
+    ]
+    report, _ = await hang_up(lambda name: [{"name": name, "status": "sent", "contacts": rows}])
+    assert [outcome.status for outcome in report.outcomes()] == [Status.SENT, Status.FAILED]
+    assert (report.summary.sent, report.summary.failed) == (1, 1)
+
+
+async def test_a_listed_campaign_that_was_rejected_is_rejected():
+    """A campaign that the list shows as rejected texted nobody."""
+    report, _ = await hang_up(lambda name: [{"name": name, "status": "Rejected"}])
+    assert report.counts[Status.REJECTED] == 2
+
+
+async def test_a_campaign_that_is_listed_twice_is_flagged_loudly():
+    """Twice in the list means that people were texted twice, by whatever stands between; it is said."""
+    report, _ = await hang_up(lambda name: [{"name": name}, {"name": f" {name} "}])
+    assert report.counts[Status.ACCEPTED] == 2
+    assert any("2 times" in words for words in report.discrepancies)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        {"data": [], "next_page_url": "http://127.0.0.1/?x=1"},
+        {"what": "is this"},
+        {"success": False, "message": "no"},
+    ],
+)
+async def test_a_look_that_did_not_see_the_whole_list_does_not_count(listed):
+    """A list without a provable end proves nothing, and the detail says that it could not be read."""
+    report, raw = await hang_up(lambda _: listed)
+    assert report.counts[Status.UNKNOWN] == 2
+    assert all("could not be read" in outcome.detail for outcome in report.outcomes())
+    assert len(raw.posts) == 1
+
+
+async def test_another_runs_campaign_is_not_taken_for_this_ones():
+    """Only the token counts, never the label; and the detail says how often it was looked for."""
+    report, _ = await hang_up(lambda _: [{"name": "Test [aaaaaaaaaa-0001]"}, {"name": "Test"}, {"name": None}])
+    assert report.counts[Status.UNKNOWN] == 2
+    assert all("Looked for 3 time(s)" in outcome.detail for outcome in report.outcomes())
+
+
+async def test_without_a_policy_nothing_is_looked_for():
+    """`reconcile=None` leaves unknown campaigns alone."""
+    report, raw = await hang_up(lambda name: [{"name": name}], reconcile=None)
+    assert report.counts[Status.UNKNOWN] == 2
+    assert len(raw.requests) == 1
+
+
+async def test_a_revoked_token_ends_the_looking_at_once():
+    """When the list answers 401 there is no point in asking again for a minute."""
+
+    async def script(peer, request):
+        if request.method == "POST":
+            peer.close()
+        else:
+            await peer.json(401, "{}")
+
+    async with raw_server(script) as raw, client(raw) as sms:
+        with anyio.fail_after(10):
+            report = await sms.send(
+                fake_numbers(2),
+                message="Hello!",
+                sender_id="DEMO",
+                reconcile=ReconcilePolicy(first=0.001, horizon=60),
+            )
+    assert report.counts[Status.UNKNOWN] == 2
+
+
+async def test_leaving_a_run_ends_the_looking():
+    """A run that is left does not wait for the horizon; what was looked for stays UNKNOWN."""
+    server = FaultServer(["hang_up_after"])
+    async with raw_server(server.script) as raw, client(raw) as sms:
+        with anyio.fail_after(10):
+            async with sms.stream(
+                fake_numbers(4),
+                message="Hello!",
+                sender_id="DEMO",
+                chunk_size=2,
+                reconcile=ReconcilePolicy(first=50, horizon=60),
+            ) as batch:
+                outcomes = aiter(batch)
+                await anext(outcomes)
+                assert batch.progress.reconciling == 1
+    assert [batch.report.counts[s] for s in (Status.UNKNOWN, Status.SENT)] == [2, 2]
+    assert "not looked for" in next(batch.report.outcomes()).detail.lower()
+
+
+async def test_unknown_campaigns_hold_the_run_back():
+    """While many campaigns are being looked for, no further ones are burnt on a server that answers nothing."""
+    server = FaultServer(["error_before"] * 500)
+    async with raw_server(server.script) as raw, client(raw) as sms:
+        report = await sms.send(
+            fake_numbers(400),
+            message="Hello!",
+            sender_id="DEMO",
+            chunk_size=1,
+            max_concurrency=2,
+            reconcile=ReconcilePolicy(first=0.01, horizon=0.02),
+        )
+    assert server.posts <= 60
+    assert isinstance(report.stopped_by, ServerError)
+    assert report.counts[Status.UNKNOWN] == server.posts
+    assert report.counts[Status.UNKNOWN] + report.counts[Status.NOT_SUBMITTED] == 400
+
+
+def test_the_looks_are_at_2_5_10_20_40_and_60_seconds():
+    """The schedule of the wire document."""
+    assert list(look_times(ReconcilePolicy())) == [2, 5, 10, 20, 40, 60]
+
+
+@given(first=st.floats(0.001, 100), horizon=st.floats(0.001, 1_000))
+def test_a_schedule_rises_and_ends_at_the_horizon(first, horizon):
+    """Looks move forward only, and the last one is at the horizon or, where that is nearer, the first look."""
+    times = list(look_times(ReconcilePolicy(first=first, horizon=horizon)))
+    assert times == sorted(times)
+    assert times[-1] == max(first, horizon)
+    assert len(times) <= 24
