@@ -13,6 +13,7 @@ they are asked for.
 
 import json
 import tempfile
+import weakref
 import zlib
 from array import array
 from bisect import bisect_right
@@ -134,13 +135,6 @@ class OutcomeBook:
         lines = self._slabs[at][2]
         return lines[row - self._starts[at]] if lines is not None else None
 
-    def close(self) -> None:
-        """Give the temporary file back, if there is one. The outcomes are gone then."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-            self._slabs = []
-
     def _code(self, pair: tuple[Status | None, str]) -> int:
         code = self._codes.get(pair)
         if code is not None:
@@ -162,6 +156,7 @@ class OutcomeBook:
             if self._file is None:
                 # It has no name and vanishes with the process: numbers are not left lying about.
                 self._file = tempfile.TemporaryFile(prefix="smspop-")  # noqa: SIM115 - closed with the book
+                weakref.finalize(self, self._file.close)
             offset = self._file.seek(0, 2)
             self._file.write(packed)
             self._file.flush()

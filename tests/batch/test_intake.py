@@ -1,0 +1,173 @@
+"""From rows to chunks: junk, duplicates, suppression, templates; and the plan that foretells it."""
+
+import json
+from pathlib import Path
+from string import Template
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rawserver import answer_all, fake_number, fake_numbers, raw_server
+
+from smspop_async import ConfigurationError, ContactSourceError, SmsPop, Status, plan_campaign
+
+pytestmark = pytest.mark.anyio
+
+JUNK = [
+    None,
+    "",
+    "12",
+    "2.63772E+11",
+    "263770000001,263770000002",
+    "263770000001\n263770000002",
+    "٢٦٣٧٧٠٠٠٠٠٠١",
+    True,
+    b"263770000001",
+]
+
+
+async def send(contacts, message="Hello!", **options):
+    async with raw_server(answer_all) as raw, SmsPop(token="1|fake-token", base_url=raw.base_url) as sms:
+        report = await sms.send(contacts, message=message, sender_id="DEMO", **options)
+    return report, [json.loads(post.body) for post in raw.posts]
+
+
+async def test_junk_becomes_invalid_with_its_row_and_reason_and_stops_nothing():
+    """Nothing is guessed: what is not a number is INVALID, what is one is sent."""
+    rows = [fake_number(1), *JUNK, fake_number(2)]
+    report, bodies = await send(rows)
+    outcomes = list(report.outcomes())
+    assert [outcome.status for outcome in outcomes] == [Status.SENT, *[Status.INVALID] * len(JUNK), Status.SENT]
+    assert all(outcome.detail for outcome in outcomes[1:-1])
+    assert bodies[0]["manual_contacts"] == f"{fake_number(1)}, {fake_number(2)}"
+
+
+async def test_the_same_person_in_two_spellings_is_texted_once():
+    """De-duplication is by number, not by text."""
+    report, bodies = await send(["263770000001", "0770 000 001", "+263 77 000 0001", "770000001", 263770000001])
+    assert [outcome.status for outcome in report.outcomes()] == [Status.SENT, *[Status.DUPLICATE] * 4]
+    assert bodies[0]["manual_contacts"] == "263770000001"
+
+
+async def test_suppressed_people_are_never_submitted(tmp_path):
+    """A list of people who opted out holds in any spelling, from a file too."""
+    path = tmp_path / "opted-out.txt"
+    path.write_text("0770 000 002\n+263770000003\n")
+    report, bodies = await send(fake_numbers(4), suppress=path)
+    assert [outcome.status.value for outcome in report.outcomes()] == [
+        "sent",
+        "suppressed",
+        "suppressed",
+        "sent",
+    ]
+    assert bodies[0]["manual_contacts"] == f"{fake_number(1)}, {fake_number(4)}"
+
+
+async def test_a_suppression_list_that_cannot_be_understood_stops_everything(tmp_path):
+    """A line that is no number might be somebody who opted out, so nothing is sent."""
+    path = tmp_path / "opted-out.txt"
+    path.write_text("0770 000 002\nnot a number\n")
+    async with raw_server(answer_all) as raw, SmsPop(token="1|fake-token", base_url=raw.base_url) as sms:
+        with pytest.raises(ContactSourceError, match="line 2"):
+            await sms.send(fake_numbers(4), message="Hello!", sender_id="DEMO", suppress=path)
+        with pytest.raises(ContactSourceError, match="missing.csv"):
+            await sms.send(Path("missing.csv"), message="Hello!", sender_id="DEMO")
+    assert raw.requests == []
+
+
+async def test_a_template_is_filled_from_each_row_and_equal_texts_share_a_campaign():
+    """Merge fields: one campaign for each rendered text; a missing field is an INVALID row that names it."""
+    rows = [
+        {"phone": fake_number(1), "name": "Rudo", "day": "Monday"},
+        {"phone": fake_number(2), "name": "Tatenda", "day": "Monday"},
+        {"phone": fake_number(3), "name": "Rudo", "day": "Monday"},
+        {"phone": fake_number(4), "day": "Monday"},
+        {"phone": fake_number(5), "name": "Rudo", "day": ""},
+        {"phone": "12", "name": "Rudo", "day": "Monday"},
+    ]
+    report, bodies = await send(rows, Template("$name, see you on ${day}"))
+    assert {body["message"]: body["manual_contacts"] for body in bodies} == {
+        "Rudo, see you on Monday": f"{fake_number(1)}, {fake_number(3)}",
+        "Tatenda, see you on Monday": fake_number(2),
+    }
+    outcomes = list(report.outcomes())
+    assert [outcome.status.value for outcome in outcomes] == ["sent", "sent", "sent", *["invalid"] * 3]
+    assert "'name'" in outcomes[3].detail
+    assert "filled-in message" in outcomes[4].detail
+
+
+async def test_a_template_needs_rows_with_fields():
+    """Bare numbers lack every field."""
+    report, bodies = await send(fake_numbers(2), Template("Dear $name"))
+    assert report.counts[Status.INVALID] == 2
+    assert bodies == []
+
+
+async def test_a_broken_template_is_refused_before_anything_is_sent():
+    """A stray dollar is found out at once, also by the plan."""
+    with pytest.raises(ConfigurationError):
+        await send(fake_numbers(2), Template("That is $ 5"))
+    with pytest.raises(ConfigurationError):
+        plan_campaign(fake_numbers(2), message=Template("That is $ 5"))
+
+
+async def test_the_documented_text_is_a_source_too():
+    """The vendor's "263…, 263…" form."""
+    report, bodies = await send("263770000001, 263770000002")
+    assert report.counts[Status.SENT] == 2
+    assert bodies[0]["manual_contacts"] == "263770000001, 263770000002"
+
+
+ROW = st.one_of(
+    st.integers(0, 30).map(fake_number), st.integers(0, 30).map(lambda n: f"0{77}{n:07}"), st.sampled_from(JUNK)
+)
+
+
+@given(rows=st.lists(ROW, max_size=60), chunk_size=st.integers(1, 9), out=st.sets(st.integers(0, 30)))
+async def test_the_plan_foretells_the_run(rows, chunk_size, out):
+    """Valid, invalid, duplicate, suppressed and campaigns are in the plan what they are in the report."""
+    suppress = [fake_number(n) for n in sorted(out)]
+    plan = plan_campaign(rows, message="Hello!", chunk_size=chunk_size, suppress=suppress)
+    report, bodies = await send(rows, chunk_size=chunk_size, suppress=suppress)
+    assert plan.total == report.total == len(rows)
+    assert plan.valid == report.counts[Status.SENT]
+    assert plan.invalid_count == len(plan.invalid) == report.counts[Status.INVALID]
+    assert plan.duplicates == report.counts[Status.DUPLICATE]
+    assert plan.suppressed == report.counts[Status.SUPPRESSED]
+    assert plan.chunks == len(bodies)
+    assert plan.credits == plan.valid
+    invalid = [outcome for outcome in report.outcomes() if outcome.status is Status.INVALID]
+    assert [(row.index, row.reason) for row in plan.invalid] == [(o.index, o.detail) for o in invalid]
+
+
+def test_the_plan_counts_segments_and_names_the_culprit():
+    """One curly quote makes a text Unicode, and a segment of it 70 characters long."""
+    plan = plan_campaign(fake_numbers(3), message="It’s time " + "x" * 70)
+    assert (plan.cost.encoding, plan.segments, plan.credits) == ("UCS-2", 2, 6)
+    assert plan.cost.unicode_because[0].character == "’"
+    assert plan.cost.unicode_because[0].position == 2
+
+
+def test_the_plan_of_a_template_adds_up_what_its_texts_cost():
+    """Each rendered text has its own cost; `segments` is the dearest."""
+    rows = [{"phone": fake_number(n), "x": "y" * (100 * n)} for n in (1, 2)]
+    plan = plan_campaign(rows, message=Template("$x"))
+    assert (plan.chunks, plan.segments, plan.credits) == (2, 2, 3)
+
+
+def test_the_plan_knows_the_lines_of_a_file(tmp_path):
+    """Problems are named by the line of the file."""
+    path = tmp_path / "people.txt"
+    path.write_text("0770000001\n\n12\n")
+    (row,) = plan_campaign(path, message="Hello!").invalid
+    assert (row.line, row.index, row.text) == (3, 1, "12")
+
+
+def test_the_plan_refuses_an_async_source():
+    """It runs where there is no loop."""
+
+    async def rows():
+        yield fake_number(1)
+
+    with pytest.raises(ConfigurationError):
+        plan_campaign(rows(), message="Hello!")

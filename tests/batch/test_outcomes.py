@@ -1,0 +1,101 @@
+"""The book of outcomes: columns that give back exactly what was entered and settled."""
+
+import pickle
+import tempfile
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from smspop_async import Status
+from smspop_async.batch import outcomes as module
+from smspop_async.batch.outcomes import OutcomeBook
+
+CELL = st.one_of(st.text(max_size=20), st.integers(10**11, 10**12).map(str))
+SLAB = st.lists(CELL, min_size=0, max_size=8)
+
+
+@pytest.fixture(params=["in memory", "in the temporary file", "no room for the file"])
+def place(request, monkeypatch):
+    """Where slabs are kept."""
+    if request.param != "in memory":
+        monkeypatch.setattr(module, "_SPILL", 0)
+    if request.param == "no room for the file":
+
+        def full(*_, **__):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(tempfile, "TemporaryFile", full)
+
+
+@pytest.mark.usefixtures("place")
+class TestBook:
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @given(slabs=st.lists(SLAB, max_size=6), data=st.data())
+    def test_rows_come_back_as_entered_in_input_order(self, slabs, data):
+        """Whatever text a row is, and wherever it is kept, it comes back, with its status, detail and line."""
+        book, expected = OutcomeBook(), []
+        for number, slab in enumerate(slabs):
+            lines = [10 * number + 2 * at for at in range(len(slab))] if number % 2 else None
+            first = book.enter(slab, lines)
+            assert first == len(expected)
+            expected += [(text, lines[at] if lines else None) for at, text in enumerate(slab)]
+        verdicts = {}
+        for row in data.draw(st.permutations(range(len(expected)))):
+            status, detail = data.draw(st.sampled_from(list(Status))), data.draw(st.sampled_from("abc"))
+            book.settle([row], [status], [detail])
+            verdicts[row] = (status, detail)
+        got = list(book.outcomes())
+        assert [(o.phone_number, o.line) for o in got] == expected
+        assert {o.index: (o.status, o.detail) for o in got} == verdicts
+        assert book.settled == len(book) == len(expected)
+        assert sum(book.count().values()) == len(expected)
+        assert all(book.line(row) == expected[row][1] for row in range(len(expected)))
+        copy = pickle.loads(pickle.dumps(book))
+        assert list(copy.outcomes()) == got
+
+    def test_a_settled_row_can_be_settled_anew_and_counts_once(self):
+        """An UNKNOWN campaign that is found later changes its rows, not their number."""
+        book = OutcomeBook()
+        book.enter(["a", "b"])
+        book.settle_all([0, 1], Status.UNKNOWN, "?")
+        book.settle([1], [Status.SENT], [""])
+        assert book.settled == 2
+        assert book.count()[Status.UNKNOWN] == book.count()[Status.SENT] == 1
+
+    def test_the_rest_is_settled_last_and_nothing_else_is_touched(self):
+        """`settle_rest` gives an outcome to those who have none."""
+        book = OutcomeBook()
+        book.enter(["a", "b", "c"])
+        book.settle_all([1], Status.SENT)
+        book.settle_rest(Status.NOT_SUBMITTED, "stopped")
+        book.settle_rest(Status.UNKNOWN, "never")
+        assert [o.status for o in book.outcomes()] == [
+            Status.NOT_SUBMITTED,
+            Status.SENT,
+            Status.NOT_SUBMITTED,
+        ]
+
+
+def test_very_many_different_details_widen_the_column(monkeypatch):
+    """300 or 70,000 distinct explanations are all kept; past the bound a general one stands in."""
+    count = 70_000
+    book = OutcomeBook()
+    book.enter([str(n) for n in range(count)])
+    book.settle(range(count), [Status.UNKNOWN] * count, [f"detail {n}" for n in range(count)])
+    assert [o.detail for o in book.outcomes()] == [f"detail {n}" for n in range(count)]
+    monkeypatch.setattr(module, "_PAIRS", 3)
+    small = OutcomeBook()
+    small.enter(["a", "b", "c", "d"])
+    small.settle(range(4), [Status.FAILED] * 4, list("wxyz"))
+    assert [o.detail for o in small.outcomes()][:2] == ["w", "x"]
+    assert {o.detail for o in small.outcomes()} == {"w", "x", module._TOO_MANY}
+    assert small.count()[Status.FAILED] == 4
+
+
+def test_the_columns_must_be_of_one_length():
+    """Statuses are never joined to rows by a length that differs."""
+    book = OutcomeBook()
+    book.enter(["a", "b"])
+    with pytest.raises(ValueError, match="zip"):
+        book.settle([0, 1], [Status.SENT], [""])
