@@ -4,7 +4,7 @@ The book is written before anybody is told, in one step without an await: a canc
 never the outcome.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
@@ -24,16 +24,15 @@ class Batchful:
     rows: Sequence[int]
     numbers: Sequence[str] = field(repr=False)
     statuses: Sequence[Status]
-    details: Sequence[str] = field(repr=False)
+    details: Mapping[int, str] = field(repr=False)
     book: OutcomeBook = field(repr=False)
 
     def outcomes(self) -> Iterator[ContactOutcome]:
         """Make the outcome of each contact."""
-        for row, number, status, detail in zip(
-            self.rows, self.numbers, self.statuses, self.details, strict=True
-        ):
+        line, detail = self.book.line, self.details.get
+        for at, (row, number, status) in enumerate(zip(self.rows, self.numbers, self.statuses, strict=True)):
             yield ContactOutcome(
-                index=row, phone_number=number, status=status, detail=detail, line=self.book.line(row)
+                index=row, phone_number=number, status=status, detail=detail(at, ""), line=line(row)
             )
 
 
@@ -66,17 +65,18 @@ class Account:
     async def settled(self, part: Part, settlement: Settlement, detail: str = "") -> None:
         """The API has the campaign, and its reply says this of the contacts."""
         rows = part.chunk.rows
-        details = [settlement.details.get(at, "") for at in range(len(rows))]
-        self.book.settle(rows, settlement.statuses, details)
+        self.book.settle(rows, settlement.statuses, settlement.details)
         self.discrepancies += [f"{part.name}: {words}" for words in settlement.discrepancies]
         self._note(part, Status.ACCEPTED, detail, settlement.summary)
-        await self._tell(rows, part.chunk.numbers, settlement.statuses, details)
+        await self._tell(rows, part.chunk.numbers, settlement.statuses, settlement.details)
 
     async def ended(self, part: Part, status: Status, detail: str) -> None:
         """All contacts of the campaign have the same outcome."""
         self.write(part, status, detail)
         rows = part.chunk.rows
-        await self._tell(rows, part.chunk.numbers, [status] * len(rows), [detail] * len(rows))
+        await self._tell(
+            rows, part.chunk.numbers, [status] * len(rows), dict.fromkeys(range(len(rows)), detail)
+        )
 
     def write(self, part: Part, status: Status, detail: str) -> None:
         """The same as `ended`, telling nobody who would have to be waited for."""
@@ -90,7 +90,9 @@ class Account:
     async def never_dispatched(self, rows: Sequence[int], numbers: Sequence[str], detail: str) -> None:
         """Rows that never became part of a campaign, because the run stopped first."""
         self.book.settle_all(rows, Status.NOT_SUBMITTED, detail)
-        await self._tell(rows, numbers, [Status.NOT_SUBMITTED] * len(rows), [detail] * len(rows))
+        await self._tell(
+            rows, numbers, [Status.NOT_SUBMITTED] * len(rows), dict.fromkeys(range(len(rows)), detail)
+        )
 
     async def excluded(self, rows: Sequence[Excluded]) -> None:
         """Rows that are never submitted; the intake has entered them into the book."""
@@ -98,7 +100,7 @@ class Account:
             [row.index for row in rows],
             [row.shown for row in rows],
             [row.status for row in rows],
-            [row.detail for row in rows],
+            {at: row.detail for at, row in enumerate(rows)},
         )
 
     def _note(self, part: Part, status: Status, detail: str, summary: Summary) -> None:
@@ -110,7 +112,11 @@ class Account:
         notify(self._observer, CampaignSettled(name=part.name, contacts=contacts, outcome=status.value))
 
     async def _tell(
-        self, rows: Sequence[int], numbers: Sequence[str], statuses: Sequence[Status], details: Sequence[str]
+        self,
+        rows: Sequence[int],
+        numbers: Sequence[str],
+        statuses: Sequence[Status],
+        details: Mapping[int, str],
     ) -> None:
         if self._emit is not None:
             await self._emit(

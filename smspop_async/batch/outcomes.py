@@ -17,7 +17,7 @@ import weakref
 import zlib
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any, Final
 
 from attrs import field, frozen
@@ -58,7 +58,7 @@ class OutcomeBook:
         self._starts: list[int] = []
         self._kept = 0
         self._file: IO[bytes] | None = None
-        self.settled = 0
+        self._tally = [0]
 
     def __len__(self) -> int:
         return len(self._column)
@@ -75,42 +75,60 @@ class OutcomeBook:
             self._starts.append(first)
             self._slabs.append((len(numbers), self._keep(_pack(numbers)), _compact(lines)))
             self._column.extend(array(self._column.typecode, bytes(len(numbers) * self._column.itemsize)))
+            self._tally[0] += len(numbers)
         return first
 
-    def settle(self, rows: Iterable[int], statuses: Sequence[Status], details: Sequence[str]) -> None:
-        """Give each of `rows` its status and detail; the three run side by side."""
-        column, code = self._column, self._code
-        for row, pair in zip(rows, zip(statuses, details, strict=True), strict=True):
-            value = code(pair)
-            column = self._column  # `code` may have widened it
-            self.settled += column[row] == 0
-            column[row] = value
+    def settle(self, rows: Sequence[int], statuses: Sequence[Status], details: Mapping[int, str]) -> None:
+        """Give each of `rows`, which ascend, its status.
+
+        Args:
+            rows: Indexes of rows.
+            statuses: One for each of `rows`.
+            details: Position in `rows` to explanation, only where there is something to explain.
+        """
+        if len(rows) != len(statuses):
+            raise ValueError(f"{len(rows)} rows cannot be settled by {len(statuses)} statuses")
+        if not rows:
+            return
+        # Nearly all contacts of a campaign have the same status, so that one is written first, in one stroke.
+        common = Status.SENT if Status.SENT in statuses else statuses[0]
+        self.settle_all(rows, common)
+        for at, status in enumerate(statuses):
+            if status is not common or at in details:
+                self.settle_all((rows[at],), status, details.get(at, ""))
 
     def settle_all(self, rows: Sequence[int], status: Status, detail: str = "") -> None:
-        """Give all of `rows` the same status and detail."""
-        value = self._code((status, detail))
-        column = self._column
-        for row in rows:
-            self.settled += column[row] == 0
-            column[row] = value
+        """Give all of `rows`, which ascend, the same status and detail."""
+        code = self._code((status, detail))
+        column, tally = self._column, self._tally
+        tally[code] += len(rows)
+        first, end = (rows[0], rows[-1] + 1) if rows else (0, 0)
+        if end - first == len(rows):  # consecutive, as the rows of a chunk nearly always are
+            before = column[first:end]
+            column[first:end] = array(column.typecode, (code,)) * len(rows)
+        else:
+            before = array(column.typecode, [column[row] for row in rows])
+            for row in rows:
+                column[row] = code
+        for old in set(before):
+            tally[old] -= before.count(old)
 
     def settle_rest(self, status: Status, detail: str) -> None:
         """Give every row that is not settled yet this status: the last act of a run."""
-        value = self._code((status, detail))
-        column = self._column
-        if self.settled == len(column):
-            return
-        for row, code in enumerate(column):
-            if code == 0:
-                column[row] = value
-                self.settled += 1
+        if self._tally[0]:
+            self.settle_all([row for row, code in enumerate(self._column) if code == 0], status, detail)
+
+    @property
+    def settled(self) -> int:
+        """How many rows have an outcome."""
+        return len(self._column) - self._tally[0]
 
     def count(self) -> dict[Status, int]:
         """How many rows have which status; rows that are not settled are not counted."""
         counts = dict.fromkeys(Status, 0)
-        for code, (status, _) in enumerate(self._pairs):
+        for (status, _), rows in zip(self._pairs, self._tally, strict=True):
             if status is not None:
-                counts[status] += self._column.count(code)
+                counts[status] += rows
         return counts
 
     def outcomes(self) -> Iterator[ContactOutcome]:
@@ -143,6 +161,7 @@ class OutcomeBook:
             return self._code((pair[0], _TOO_MANY))
         code = self._codes[pair] = len(self._pairs)
         self._pairs.append(pair)
+        self._tally.append(0)
         if code >= 1 << (8 * self._column.itemsize):
             self._column = array({1: "H", 2: "L"}[self._column.itemsize], self._column)
         return code

@@ -141,7 +141,7 @@ class Batch:
         late = await self._settle(run)
         try:
             await tasks.__aexit__(None, None, None)
-        except BaseException as cancelled:
+        except anyio.get_cancelled_exc_class() as cancelled:
             late = cancelled
         if exc is not None:
             _attach(exc, run.report())

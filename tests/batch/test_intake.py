@@ -37,14 +37,20 @@ async def test_junk_becomes_invalid_with_its_row_and_reason_and_stops_nothing():
     rows = [fake_number(1), *JUNK, fake_number(2)]
     report, bodies = await send(rows)
     outcomes = list(report.outcomes())
-    assert [outcome.status for outcome in outcomes] == [Status.SENT, *[Status.INVALID] * len(JUNK), Status.SENT]
+    assert [outcome.status for outcome in outcomes] == [
+        Status.SENT,
+        *[Status.INVALID] * len(JUNK),
+        Status.SENT,
+    ]
     assert all(outcome.detail for outcome in outcomes[1:-1])
     assert bodies[0]["manual_contacts"] == f"{fake_number(1)}, {fake_number(2)}"
 
 
 async def test_the_same_person_in_two_spellings_is_texted_once():
     """De-duplication is by number, not by text."""
-    report, bodies = await send(["263770000001", "0770 000 001", "+263 77 000 0001", "770000001", 263770000001])
+    report, bodies = await send(
+        ["263770000001", "0770 000 001", "+263 77 000 0001", "770000001", 263770000001]
+    )
     assert [outcome.status for outcome in report.outcomes()] == [Status.SENT, *[Status.DUPLICATE] * 4]
     assert bodies[0]["manual_contacts"] == "263770000001"
 
@@ -70,7 +76,7 @@ async def test_a_suppression_list_that_cannot_be_understood_stops_everything(tmp
     async with raw_server(answer_all) as raw, SmsPop(token="1|fake-token", base_url=raw.base_url) as sms:
         with pytest.raises(ContactSourceError, match="line 2"):
             await sms.send(fake_numbers(4), message="Hello!", sender_id="DEMO", suppress=path)
-        with pytest.raises(ContactSourceError, match="missing.csv"):
+        with pytest.raises(ContactSourceError, match=r"missing\.csv"):
             await sms.send(Path("missing.csv"), message="Hello!", sender_id="DEMO")
     assert raw.requests == []
 
@@ -119,7 +125,9 @@ async def test_the_documented_text_is_a_source_too():
 
 
 ROW = st.one_of(
-    st.integers(0, 30).map(fake_number), st.integers(0, 30).map(lambda n: f"0{77}{n:07}"), st.sampled_from(JUNK)
+    st.integers(0, 30).map(fake_number),
+    st.integers(0, 30).map(lambda n: f"0{77}{n:07}"),
+    st.sampled_from(JUNK),
 )
 
 

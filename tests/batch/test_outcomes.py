@@ -43,8 +43,14 @@ class TestBook:
         verdicts = {}
         for row in data.draw(st.permutations(range(len(expected)))):
             status, detail = data.draw(st.sampled_from(list(Status))), data.draw(st.sampled_from("abc"))
-            book.settle([row], [status], [detail])
+            book.settle([row], [status], {0: detail})
             verdicts[row] = (status, detail)
+        some = data.draw(st.sets(st.sampled_from(range(len(expected)))) if expected else st.just(set()))
+        book.settle_all(sorted(some), Status.UNKNOWN, "anew")
+        verdicts |= dict.fromkeys(some, (Status.UNKNOWN, "anew"))
+        assert book.count() == {
+            status: [verdict for verdict, _ in verdicts.values()].count(status) for status in Status
+        }
         got = list(book.outcomes())
         assert [(o.phone_number, o.line) for o in got] == expected
         assert {o.index: (o.status, o.detail) for o in got} == verdicts
@@ -59,7 +65,7 @@ class TestBook:
         book = OutcomeBook()
         book.enter(["a", "b"])
         book.settle_all([0, 1], Status.UNKNOWN, "?")
-        book.settle([1], [Status.SENT], [""])
+        book.settle([1], [Status.SENT], {})
         assert book.settled == 2
         assert book.count()[Status.UNKNOWN] == book.count()[Status.SENT] == 1
 
@@ -82,12 +88,12 @@ def test_very_many_different_details_widen_the_column(monkeypatch):
     count = 70_000
     book = OutcomeBook()
     book.enter([str(n) for n in range(count)])
-    book.settle(range(count), [Status.UNKNOWN] * count, [f"detail {n}" for n in range(count)])
+    book.settle(range(count), [Status.UNKNOWN] * count, {n: f"detail {n}" for n in range(count)})
     assert [o.detail for o in book.outcomes()] == [f"detail {n}" for n in range(count)]
     monkeypatch.setattr(module, "_PAIRS", 3)
     small = OutcomeBook()
     small.enter(["a", "b", "c", "d"])
-    small.settle(range(4), [Status.FAILED] * 4, list("wxyz"))
+    small.settle(range(4), [Status.FAILED] * 4, dict(enumerate("wxyz")))
     assert [o.detail for o in small.outcomes()][:2] == ["w", "x"]
     assert {o.detail for o in small.outcomes()} == {"w", "x", module._TOO_MANY}
     assert small.count()[Status.FAILED] == 4
@@ -97,5 +103,5 @@ def test_the_columns_must_be_of_one_length():
     """Statuses are never joined to rows by a length that differs."""
     book = OutcomeBook()
     book.enter(["a", "b"])
-    with pytest.raises(ValueError, match="zip"):
-        book.settle([0, 1], [Status.SENT], [""])
+    with pytest.raises(ValueError, match="2 rows"):
+        book.settle([0, 1], [Status.SENT], {})

@@ -1,5 +1,7 @@
 """Pace: the rate limit, adaptive concurrency and the breaker, without a clock of their own."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,13 +18,17 @@ from smspop_async.batch.pace import Aimd, Breaker, Pacer
 )
 def test_no_stretch_of_a_run_exceeds_either_limit(per_contact, per_request, calls):
     """Between any two campaigns there is the time that the first one's contacts, and one request, may take."""
-    pacer, now, starts = Pacer(RateLimit(contacts_per_second=per_contact, requests_per_second=per_request)), 0.0, []
+    pacer, now, starts = (
+        Pacer(RateLimit(contacts_per_second=per_contact, requests_per_second=per_request)),
+        0.0,
+        [],
+    )
     for pause, contacts in calls:
         now += pause
         wait = pacer.reserve(now, contacts)
         assert wait >= 0
         starts.append((now + wait, contacts))
-    for (before, contacts), (after, _) in zip(starts, starts[1:], strict=False):
+    for (before, contacts), (after, _) in pairwise(starts):
         if per_contact:
             assert after - before >= contacts / per_contact * (1 - 1e-9) - 1e-9
         if per_request:

@@ -97,7 +97,9 @@ async def test_a_look_that_did_not_see_the_whole_list_does_not_count(listed):
 
 async def test_another_runs_campaign_is_not_taken_for_this_ones():
     """Only the token counts, never the label; and the detail says how often it was looked for."""
-    report, _ = await hang_up(lambda _: [{"name": "Test [aaaaaaaaaa-0001]"}, {"name": "Test"}, {"name": None}])
+    report, _ = await hang_up(
+        lambda _: [{"name": "Test [aaaaaaaaaa-0001]"}, {"name": "Test"}, {"name": None}]
+    )
     assert report.counts[Status.UNKNOWN] == 2
     assert all("Looked for 3 time(s)" in outcome.detail for outcome in report.outcomes())
 

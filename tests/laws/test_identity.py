@@ -41,9 +41,7 @@ async def test_the_status_of_a_contact_is_that_of_its_number(count, failed, seed
 
     async with raw_server(shuffled) as raw, SmsPop(token="1|fake-token", base_url=raw.base_url) as sms:
         report = await sms.send(rows, message="Hello!", sender_id="DEMO", chunk_size=chunk_size)
-    assert {
-        outcome.phone_number for outcome in report.outcomes() if outcome.status is Status.FAILED
-    } == bad
+    assert {outcome.phone_number for outcome in report.outcomes() if outcome.status is Status.FAILED} == bad
     assert report.counts[Status.SENT] == count - len(bad)
     assert (report.summary.sent, report.summary.failed) == (count - len(bad), len(bad))
 

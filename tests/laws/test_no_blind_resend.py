@@ -31,7 +31,7 @@ class ClosingServer(FaultServer):
     concurrency=st.integers(1, 6),
 )
 async def test_nobody_is_texted_twice_by_a_run(count, actions, chunk_size, concurrency):
-    """Under any script of faults, the server processes no number twice, and the report never calls a texted one unsent."""
+    """Under any script of faults nobody is texted twice, and nobody who was texted is called unsent."""
     rows = fake_numbers(count)
     server = ClosingServer(actions)
     async with raw_server(server.script) as raw, _client(raw) as sms:
@@ -75,7 +75,7 @@ async def test_a_single_campaign_is_never_repeated_blindly(actions):
 
 
 async def test_an_unknown_campaign_stays_unknown_when_the_list_does_not_have_it():
-    """Absence is never proof: the contacts stay UNKNOWN, nothing is sent again, and the detail says how it was looked for."""
+    """Absence is never proof: the contacts stay UNKNOWN, nothing is sent again, and the detail says so."""
     server = FaultServer(["hang_up_before"])
     async with raw_server(server.script) as raw, _client(raw) as sms:
         report = await sms.send(
