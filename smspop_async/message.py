@@ -169,7 +169,7 @@ def check_message(text: str) -> str:
         ConfigurationError: It is empty; it begins or ends with white space or a character without width, which the
             server trims away (Laravel's ``TrimStrings``, assumed); or it holds half of a surrogate pair.
     """
-    if not isinstance(text, str) or not text:
+    if not text:
         raise ConfigurationError("The message is empty: give the text to send.")
     for place, char in (("begins", text[0]), ("ends", text[-1])):
         if char.isspace() or char in _ZERO_WIDTH:
@@ -225,7 +225,9 @@ def render(template: str, row: Mapping[str, str]) -> str:
 def _checked(template: str) -> _MergeTemplate:
     merge = _MergeTemplate(template)
     if not merge.is_valid():
-        stray = next(match.start() for match in merge.pattern.finditer(template) if match["invalid"] is not None)
+        stray = next(
+            match.start() for match in merge.pattern.finditer(template) if match["invalid"] is not None
+        )
         raise ConfigurationError(
             f"The $ at position {stray} of the message is no merge field: write $$ for a dollar, $name for a field."
         )

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 from attrs import frozen
 
@@ -35,7 +35,9 @@ KNOWN_NAMES: Final = (
 """Names that are taken for the phone number's column, best first; case, spaces and punctuation do not matter."""
 
 _FIVE_DIGITS: Final = re.compile(r"(?:[^0-9]*[0-9]){5}")
-_NUMBER_LIKE: Final = re.compile(r"[\s0-9()+.,/eE\-\u00a0\u202f\u2010-\u2013\u200b-\u200f\u202a-\u202e\ufeff]+")
+_NUMBER_LIKE: Final = re.compile(
+    r"[\s0-9()+.,/eE\-\u00a0\u202f\u2010-\u2013\u200b-\u200f\u202a-\u202e\ufeff]+"
+)
 _REMEMBERED: Final = 64
 
 
@@ -98,7 +100,8 @@ def read_layout(first: Sequence[object], column: str | None, *, file: str) -> La
     columns = ", ".join("(a number)" if _FIVE_DIGITS.match(name) else repr(name) for name in names[:30])
     if column is not None:
         raise ContactSourceError(
-            f"{file} has no column {column!r}: its first row is {columns}. Name one of these as column.", line=1
+            f"{file} has no column {column!r}: its first row is {columns}. Name one of these as column.",
+            line=1,
         )
     if numbers:
         return Layout(index=numbers[0], names=None)
@@ -124,11 +127,14 @@ class CellFinder:
         """The phone number of one row: None where a mapping has none, the row itself where it is no record."""
         try:
             if isinstance(row, Mapping):
-                key = self._key(row)
-                return None if key is None else row[key]
-            return row if isinstance(row, str) else getattr(row, self._column or "phone_number", row)
+                record = cast("Mapping[object, object]", row)
+                key = self._key(record)
+                return None if key is None else record[key]
+            if isinstance(row, str):
+                return row
+            return getattr(row, self._column or "phone_number", row)
         except Exception:  # noqa: BLE001 - a row's own code failed: the row is at fault, not the run
-            return row
+            return row  # pyright: ignore[reportUnknownVariableType]
 
     def _key(self, row: Mapping[object, object]) -> object | None:
         keys = tuple(row)

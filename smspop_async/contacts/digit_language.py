@@ -1,6 +1,6 @@
-"""Small proofs about patterns of digits: is every string of one also a string of the other?
+r"""Small proofs about patterns of digits: is every string of one also a string of the other?
 
-The phone library describes a numbering plan in regular expressions of a narrow kind: digits, ``\\d``, classes,
+The phone library describes a numbering plan in regular expressions of a narrow kind: digits, ``\d``, classes,
 groups, ``|``, ``?`` and counts. Such a pattern is a finite set of short strings, so questions such as "can a
 mobile number begin with the trunk prefix?" have an exact answer, found by walking two automata side by side.
 A question that cannot be answered (unknown syntax, or a walk that grows too long) is answered "not proven",
@@ -69,10 +69,10 @@ class DigitLanguage:
 
 
 def read_pattern(pattern: str) -> DigitLanguage:
-    """Read a regular expression of the phone library's narrow kind.
+    r"""Read a regular expression of the phone library's narrow kind.
 
     Args:
-        pattern: For example ``7(?:[1278]\\d|3[1-9])\\d{6}``. Capturing groups count as plain ones.
+        pattern: For example ``7(?:[1278]\d|3[1-9])\d{6}``. Capturing groups count as plain ones.
 
     Raises:
         UnknownSyntaxError: The pattern holds anything else, such as ``$`` or a look-ahead.

@@ -14,11 +14,11 @@ Encodings: UTF-8 with or without a byte-order mark, UTF-16 with one, and Windows
 
 import codecs
 import csv
-import datetime
+import datetime as dt
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, TextIO
+from typing import Final, NamedTuple, Protocol, TextIO
 
 from smspop_async.contacts.columns import read_layout
 from smspop_async.errors import ContactSourceError
@@ -31,6 +31,14 @@ _DELIMITERS: Final = ";\t|,"
 """Best first: where a line has as many commas as semicolons, the commas are likelier to be text."""
 _SEPARATOR_LINE: Final = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 _QUOTED: Final = re.compile(r'"[^"]*"?')
+
+
+class _Reader(Protocol):
+    """What `csv.reader` makes, which has no public name."""
+
+    line_num: int
+
+    def __iter__(self) -> Iterator[list[str]]: ...
 
 
 class FileRow(NamedTuple):
@@ -170,7 +178,7 @@ def _delimiter(file: TextIO) -> tuple[str, int]:
     return (best if best in plain else ","), 0
 
 
-def _numbered(reader: "csv._reader", skipped: int) -> Iterator[tuple[int, Sequence[object]]]:  # type: ignore[name-defined]
+def _numbered(reader: _Reader, skipped: int) -> Iterator[tuple[int, Sequence[object]]]:
     line = skipped + 1
     for row in reader:
         yield line, row
@@ -208,7 +216,7 @@ def _as_text(cell: object) -> str:
         return cell
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
-    if isinstance(cell, datetime.date | datetime.time):
+    if isinstance(cell, dt.date | dt.time):
         return cell.isoformat()
     return str(cell)
 
@@ -221,12 +229,11 @@ def _sheet_rows(path: Path, column: str | None, *, with_fields: bool) -> Iterato
             f"Reading {path.name} needs python-calamine: pip install 'smspop-async[cli]', or save it as .csv."
         ) from error
     try:
-        with CalamineWorkbook.from_path(path) as workbook:
+        with CalamineWorkbook.from_path(path) as workbook:  # pyright: ignore[reportUnknownMemberType]
             sheet = workbook.get_sheet_by_index(0)
-            first_line = sheet.start[0] + 1 if sheet.start else 1
-            yield from _table_rows(
-                enumerate(sheet.iter_rows(), first_line), column, file=path.name, with_fields=with_fields
-            )
+            # Empty rows above the first cell are iterated as well, so a row's place is its number in the sheet.
+            rows = enumerate(sheet.iter_rows(), 1)
+            yield from _table_rows(rows, column, file=path.name, with_fields=with_fields)
     except CalamineError as error:
         raise ContactSourceError(
             f"{path.name} is not a workbook that can be read ({type(error).__name__}). "

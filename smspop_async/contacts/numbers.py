@@ -16,7 +16,7 @@ A value with a line break in it would be two lines and could fool a joined match
 import difflib
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from attrs import field, frozen
 from phonenumbers import PhoneNumberFormat, format_number, is_valid_number, parse
@@ -81,7 +81,9 @@ class Normaliser:
         numbers = _canonical(self._plan, text, texts, text) if texts else []
         if numbers is None:
             numbers = _plain(self._plan, bare_lines(text))
-        undecided = [offset for offset, number in enumerate(numbers) if number is None] if None in numbers else []
+        undecided = (
+            [offset for offset, number in enumerate(numbers) if number is None] if None in numbers else []
+        )
         return Scan(numbers=numbers, undecided=undecided)
 
     def parse(self, value: object) -> str:
@@ -125,7 +127,7 @@ class Normaliser:
         return self.scan([value]).numbers[0] or self.parse(value)
 
 
-def _known_region(region: str) -> str:
+def _known_region(region: object) -> str:
     code = region.strip().upper() if isinstance(region, str) else ""
     if code in SUPPORTED_REGIONS:
         return code
@@ -141,7 +143,7 @@ def _canonical(plan: Plan, text: str, lines: Sequence[str], origin: str) -> list
 
     Args:
         plan: The region's.
-        text: The lines, ``\\n`` behind each.
+        text: The lines, a line break behind each.
         lines: The same apart.
         origin: The lines as they came, in which those that are not canonical are looked up.
 
@@ -153,7 +155,7 @@ def _canonical(plan: Plan, text: str, lines: Sequence[str], origin: str) -> list
     if set_aside is None:
         return None
     if not set_aside:
-        return lines if type(lines) is list else list(lines)  # type: ignore[return-value]
+        return cast("list[str | None]", lines) if type(lines) is list else list(lines)
     numbers: list[str | None] = list(lines)
     came = origin.split("\n")
     found = _found(plan, bare_lines("\n".join([came[offset] for offset in set_aside]) + "\n"))
@@ -195,7 +197,9 @@ def _found(plan: Plan, bare: str) -> list[str | None]:
 
 
 def _too_short(digits: int) -> str:
-    return f"too short: {digits} digit{'' if digits == 1 else 's'}, a phone number has {SHORTEST} to {LONGEST}"
+    return (
+        f"too short: {digits} digit{'' if digits == 1 else 's'}, a phone number has {SHORTEST} to {LONGEST}"
+    )
 
 
 def _too_long(digits: int) -> str:
@@ -216,4 +220,6 @@ def _why_invalid(bare: str, region: str) -> str:
         return _too_short(digits)
     if digits > LONGEST:
         return _too_long(digits)
-    return f"no such number: the numbering plan has none like it (a number without + is read as one in {region})"
+    return (
+        f"no such number: the numbering plan has none like it (a number without + is read as one in {region})"
+    )

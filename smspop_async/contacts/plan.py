@@ -119,7 +119,9 @@ class _Compiler:
             bare_guards.setdefault(self._bare_guards(pattern), []).append(guarded)
         if not bare_guards:
             return None
-        canonical = "|".join(f"{bare}{self.code}(?:{'|'.join(any_of)})" for bare, any_of in bare_guards.items())
+        canonical = "|".join(
+            f"{bare}{self.code}(?:{'|'.join(any_of)})" for bare, any_of in bare_guards.items()
+        )
         national = "|".join(guarded for any_of in bare_guards.values() for guarded in any_of)
         heads = "|".join(self._heads("".join(bare_guards)))
         return Plan(
@@ -192,7 +194,6 @@ class _Compiler:
             yield f"{self.abroad}{self.code}{optional_trunk}"
         if trunk:
             yield f"{at_home}(?!(?:{self.general_pattern})\n){self.code}{trunk}"
-
 
     def _rewrites(self) -> Iterator[tuple[str, str]]:
         """Heads that mean the calling code whatever national number follows, so long as one does.

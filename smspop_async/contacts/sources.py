@@ -15,20 +15,28 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Sized,
+)
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import anyio
 import anyio.to_thread
 from anyio.lowlevel import checkpoint
-from attrs import field, frozen
 
-from smspop_async.contacts.columns import CellFinder
-from smspop_async.contacts.files import SUFFIXES, FileRow, check_path, file_rows
+from smspop_async.contacts.files import FileRow, check_path, file_rows
+from smspop_async.contacts.memory import Pull, Shape, Slab, source_failed
 from smspop_async.contacts.numbers import InvalidNumber, Normaliser
 from smspop_async.errors import ConfigurationError, ContactSourceError
+
+__all__ = ["ContactRows", "Contacts", "Slab", "load_suppression", "open_rows", "read_numbers", "read_slabs"]
 
 Contacts: TypeAlias = str | Path | Iterable[object] | AsyncIterable[object]
 """A comma string as the vendor documents it, a file, or any iterable of numbers, mappings or records."""
@@ -39,22 +47,6 @@ LINGER: Final = 0.2
 """Seconds after which a slab from an async iterable is handed on with the rows it has."""
 
 _AT_ONCE: Final = 32
-_CELL_TYPES: Final = frozenset({str, int, float, type(None)})
-
-
-@frozen(kw_only=True)
-class Slab:
-    """Consecutive rows of a source."""
-
-    values: Sequence[object] = field(repr=False)
-    """The raw cell of each row's phone number; None where a mapping has none."""
-    fields: Sequence[Mapping[str, str]] | None = field(default=None, repr=False)
-    """All columns of each row, where they were asked for and the rows have names for them."""
-    lines: Sequence[int] | None = None
-    """The line of a file that each row begins on, from 1."""
-
-    def __len__(self) -> int:
-        return len(self.values)
 
 
 class ContactRows(ABC):
@@ -105,11 +97,11 @@ def open_rows(
         ContactSourceError: Contacts cannot come from such a value.
     """
     if isinstance(contacts, AsyncIterable):
-        return _AsyncRows(contacts, size=size, shape=_Shape(column, with_fields=with_fields), clock=clock)
+        return _AsyncRows(contacts, size=size, shape=Shape(column, with_fields=with_fields), clock=clock)
     if isinstance(contacts, Path):
         check_path(contacts, column)
         return _FileRows(contacts, size=size, column=column, with_fields=with_fields)
-    return _IterableRows(contacts, size=size, shape=_Shape(column, with_fields=with_fields), clock=clock)
+    return _IterableRows(contacts, size=size, shape=Shape(column, with_fields=with_fields), clock=clock)
 
 
 def read_slabs(
@@ -131,12 +123,14 @@ def read_slabs(
         ContactSourceError: The source is of no use, or failed. All rows before have been given.
     """
     if isinstance(contacts, AsyncIterable):
-        raise ConfigurationError("An async iterable can only be read inside an event loop: use send or stream.")
+        raise ConfigurationError(
+            "An async iterable can only be read inside an event loop: use send or stream."
+        )
     if isinstance(contacts, Path):
         yield from _file_slabs(contacts, size=size, column=column, with_fields=with_fields)
         return
-    shape = _Shape(column, with_fields=with_fields)
-    with _Iterating(contacts) as pull:
+    shape = Shape(column, with_fields=with_fields)
+    with Pull(contacts) as pull:
         while rows := pull.rows(size):
             yield shape.slab(rows)
 
@@ -164,9 +158,7 @@ def read_numbers(
     return numbers, problems
 
 
-def load_suppression(
-    source: Contacts, normaliser: Normaliser, *, column: str | None = None
-) -> Iterator[str]:
+def load_suppression(source: Contacts, normaliser: Normaliser, *, column: str | None = None) -> Iterator[str]:
     """Read the numbers of people who must not be texted. Blocks: in an async program, run it in a thread.
 
     Args:
@@ -209,132 +201,6 @@ def _parsed(normaliser: Normaliser, value: object) -> str | InvalidNumber:
         return normaliser.parse(value)
     except InvalidNumber as error:
         return error
-
-
-class _Shape:
-    """Makes slabs of rows from memory."""
-
-    def __init__(self, column: str | None, *, with_fields: bool) -> None:
-        self._cell = CellFinder(column).cell
-        self._with_fields = with_fields
-
-    def slab(self, rows: list[object]) -> Slab:
-        if _CELL_TYPES.issuperset(map(type, rows)):
-            return Slab(values=rows)
-        values = [self._cell(row) for row in rows]
-        if not (self._with_fields and any(isinstance(row, Mapping) for row in rows)):
-            return Slab(values=values)
-        return Slab(values=values, fields=[_text_fields(row) for row in rows])
-
-
-def _text_fields(row: object) -> dict[str, str]:
-    if not isinstance(row, Mapping):
-        return {}
-    return {str(key): str(value) for key, value in row.items() if value is not None}
-
-
-class _Iterating:
-    """Pulls rows from an iterable, and keeps a failure until the rows before it are handed on."""
-
-    def __init__(self, contacts: object) -> None:
-        rows = _rows_of(contacts)
-        try:
-            self._rows = iter(rows)
-        except Exception as error:
-            raise ContactSourceError(f"The contacts cannot be iterated ({type(error).__name__}).") from error
-        self._own = self._rows is not rows or rows is not contacts
-        self._count = 0
-        self._failure: ContactSourceError | None = None
-
-    def __enter__(self) -> "_Iterating":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def pull(self, rows: list[object], most: int) -> bool:
-        """Append at most so many rows; False when there are no more for now, or ever."""
-        before = len(rows)
-        try:
-            rows.extend(islice(self._rows, most))
-        except Exception as error:  # noqa: BLE001 - whatever the caller's iterator raises
-            self._count += len(rows) - before
-            self._failure = _failed(self._count, error)
-            return False
-        self._count += len(rows) - before
-        return len(rows) - before == most
-
-    def rows(self, most: int) -> list[object]:
-        """At most so many rows; none at the end."""
-        rows: list[object] = []
-        if self._failure is None:
-            self.pull(rows, most)
-        self.check(rows)
-        return rows
-
-    def check(self, rows: list[object]) -> None:
-        """Raise the failure when no rows are left to hand on before it."""
-        if self._failure is not None and not rows:
-            raise self._failure
-
-    @property
-    def failed(self) -> bool:
-        return self._failure is not None
-
-    def close(self) -> None:
-        """Close the iterator where it was made here."""
-        close = getattr(self._rows, "close", None)
-        if self._own and close is not None:
-            close()
-
-
-def _failed(count: int, error: Exception) -> ContactSourceError:
-    failure = ContactSourceError(
-        f"The source of contacts failed after {count} rows ({type(error).__name__}); all rows before are accounted for. "
-        "See the cause below, and give the rest of the contacts once it is mended."
-    )
-    failure.__cause__ = error
-    return failure
-
-
-def _rows_of(contacts: object) -> Iterable[Any]:
-    """The iterable behind what the caller gave.
-
-    Raises:
-        ContactSourceError: It is none, or one that cannot be meant.
-    """
-    if isinstance(contacts, str):
-        return _pieces(contacts)
-    if isinstance(contacts, Mapping):
-        raise ContactSourceError("Contacts are a single mapping: put it into a list.")
-    if isinstance(contacts, bytes | bytearray | memoryview):
-        raise ContactSourceError("Contacts are bytes: decode them into text first.")
-    if hasattr(contacts, "itertuples"):
-        raise ContactSourceError(
-            "Contacts are a data frame, whose iteration gives its column names: "
-            "pass the column of the phone numbers, or frame.to_dict('records')."
-        )
-    if not isinstance(contacts, Iterable):
-        raise ContactSourceError(
-            f"Contacts cannot come from {type(contacts).__name__}: give a list of numbers, a Path or an iterable."
-        )
-    return contacts
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """The numbers of a comma string, trimmed; one trailing comma is no row."""
-    if text.strip().lower().endswith(SUFFIXES):
-        raise ContactSourceError("The contacts are text that looks like a file name: pass Path(…) to read a file.")
-    return _split(text)
-
-
-def _split(text: str) -> Iterator[str]:
-    begin = 0
-    while (end := text.find(",", begin)) >= 0:
-        yield text[begin:end].strip()
-        begin = end + 1
-    if last := text[begin:].strip():
-        yield last
 
 
 def _file_slabs(path: Path, *, size: int, column: str | None, with_fields: bool) -> Iterator[Slab]:
@@ -410,9 +276,9 @@ class _FileRows(ContactRows):
 class _IterableRows(ContactRows):
     """An iterable, pulled on the event loop for a little while at a time."""
 
-    def __init__(self, contacts: object, *, size: int, shape: _Shape, clock: Callable[[], float]) -> None:
+    def __init__(self, contacts: object, *, size: int, shape: Shape, clock: Callable[[], float]) -> None:
         self.finite = isinstance(contacts, Sized)
-        self._pull = _Iterating(contacts)
+        self._pull = Pull(contacts)
         self._size = size
         self._shape = shape
         self._clock = clock
@@ -448,7 +314,7 @@ class _AsyncRows(ContactRows):
         contacts: AsyncIterable[object],
         *,
         size: int,
-        shape: _Shape,
+        shape: Shape,
         clock: Callable[[], float],
     ) -> None:
         self._contacts = contacts
@@ -493,7 +359,7 @@ class _AsyncRows(ContactRows):
         except StopAsyncIteration:
             self._ended = True
         except Exception as error:  # noqa: BLE001 - whatever the caller's iterator raises
-            self._failure = _failed(self._count, error)
+            self._failure = source_failed(self._count, error)
 
     async def aclose(self) -> None:
         self._ended = True

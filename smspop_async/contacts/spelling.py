@@ -18,11 +18,36 @@ HYPHENS: Final = "-\u2010\u2011\u2012\u2013"
 GAPS: Final = " \u00a0\u202f()"
 """What may stand anywhere and means nothing: the space, those that do not break, and parentheses."""
 INVISIBLE: Final = "".join(
-    map(chr, (0xAD, 0xFEFF, *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), *range(0x2066, 0x2070)))
+    map(
+        chr,
+        (
+            0xAD,
+            0xFEFF,
+            *range(0x200B, 0x2010),
+            *range(0x202A, 0x202F),
+            *range(0x2060, 0x2065),
+            *range(0x2066, 0x2070),
+        ),
+    )
 )
 """Zero-width characters and direction marks, which come along with a copied number, and byte-order marks."""
 EDGES: Final = INVISIBLE + "".join(
-    map(chr, (*range(9, 14), *range(28, 33), 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000))
+    map(
+        chr,
+        (
+            *range(9, 14),
+            *range(28, 33),
+            0x85,
+            0xA0,
+            0x1680,
+            *range(0x2000, 0x200B),
+            0x2028,
+            0x2029,
+            0x202F,
+            0x205F,
+            0x3000,
+        ),
+    )
 )
 """What is removed at both ends: white space (all that `str.isspace` knows) and what cannot be seen."""
 EXACT_FLOATS: Final = 2**53
@@ -39,7 +64,9 @@ _RARE: Final = (
 )
 _BARE: Final = re.compile(r"\+?[0-9]+")
 _SCIENTIFIC: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+")
-_EXTENSION: Final = re.compile(r"[0-9)\s][\s,;]*(?:e?xt(?:ensi[oó]n|n)?\.?|x|#|int\.?|anexo)[\s:]*[0-9]+#?", re.IGNORECASE)
+_EXTENSION: Final = re.compile(
+    r"[0-9)\s][\s,;]*(?:e?xt(?:ensi[oó]n|n)?\.?|x|#|int\.?|anexo)[\s:]*[0-9]+#?", re.IGNORECASE
+)
 _SECOND_NUMBER: Final = re.compile(r"/[0-9]{1,2}(?:/|$)")
 _BREAKS: Final = "\n\r\x0b\x0c\x85\u2028\u2029"
 _EXPLAINED: Final = frozenset(GAPS + HYPHENS + "+./0123456789")
@@ -91,8 +118,8 @@ def joined(values: Sequence[object]) -> tuple[Sequence[str], str]:
         values: Cells of any type.
 
     Returns:
-        The text of each value, `UNDECIDABLE` for one that is no text or no line; and all of them with ``\\n``
-        behind each. The first is ``values`` itself where every value is a line already.
+        The text of each value, `UNDECIDABLE` for one that is no text or no line; and all of them with a line
+        break behind each. The first is ``values`` itself where every value is a line already.
     """
     texts: Sequence[str] = values  # type: ignore[assignment]  # join raises for what is no text
     try:

@@ -90,7 +90,7 @@ def test_very_many_different_details_widen_the_column(monkeypatch):
     book.enter([str(n) for n in range(count)])
     book.settle(range(count), [Status.UNKNOWN] * count, {n: f"detail {n}" for n in range(count)})
     assert [o.detail for o in book.outcomes()] == [f"detail {n}" for n in range(count)]
-    monkeypatch.setattr(module, "_PAIRS", 3)
+    monkeypatch.setattr(module, "_PAIRS", 4)
     small = OutcomeBook()
     small.enter(["a", "b", "c", "d"])
     small.settle(range(4), [Status.FAILED] * 4, dict(enumerate("wxyz")))

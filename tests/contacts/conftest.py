@@ -2,7 +2,7 @@
 
 import random
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +22,25 @@ TYPES = (
     "voicemail",
 )
 SEPARATORS = (" ", "-", "  ", "\u00a0", "\u202f", ".", "/", "(", ")", " (", ") ", "\u2011", "\u2013")
-EDGES = ("", "", "", " ", "\u00a0", "\ufeff", "\u200b", "\t", "\n", "\r\n", "\u202a", "-", "+", ".", "(", "'", "\u0663")
+EDGES = (
+    "",
+    "",
+    "",
+    " ",
+    "\u00a0",
+    "\ufeff",
+    "\u200b",
+    "\t",
+    "\n",
+    "\r\n",
+    "\u202a",
+    "-",
+    "+",
+    ".",
+    "(",
+    "'",
+    "\u0663",
+)
 STRANGE = (*"\n\t,;x+-.E#*~A", "e+", ".0", "\0", "\u0663", "\uff17", "\u00b2", "\u200b")
 
 
@@ -43,7 +61,14 @@ def spelling(rng: random.Random, region: str) -> str:
     head = rng.choice(
         (
             *(code, code, "+" + code, trunk, ""),
-            *(code + trunk, "+" + code + trunk, abroad + code, abroad + code + trunk, trunk + trunk, code + code),
+            *(
+                code + trunk,
+                "+" + code + trunk,
+                abroad + code,
+                abroad + code + trunk,
+                trunk + trunk,
+                code + code,
+            ),
             *("00" + code, "+" + abroad + code, "+", abroad, "+27", "27", "44", "1", "++" + code),
             str(rng.randrange(1000)),
         )

@@ -61,7 +61,9 @@ def test_lengths_are_all_strings_of_those_lengths() -> None:
     assert not language.within(lengths((7,)))
 
 
-@pytest.mark.parametrize("pattern", ["1$", "1+", "(?=1)", "(?:1", "1)", "[1", "1{", "a", ".", r"\w", "[^1]", "1{2", "\u0663"])
+@pytest.mark.parametrize(
+    "pattern", ["1$", "1+", "(?=1)", "(?:1", "1)", "[1", "1{", "a", ".", r"\w", "[^1]", "1{2", "\u0663"]
+)
 def test_other_syntax_is_refused(pattern: str) -> None:
     """A pattern that is not wholly understood is not reasoned about."""
     with pytest.raises(UnknownSyntaxError):

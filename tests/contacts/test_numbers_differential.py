@@ -15,11 +15,38 @@ from smspop_async.contacts.plan import plan_for
 Spellings = Callable[[str, int], list[str]]
 
 ZIMBABWE = Normaliser()
-HEADS = ["", "+", "00", "0", "263", "+263", "00263", "2630", "+2630", "263263", "0263", "26300", "+00263", "27", "+27"]
-WITHOUT_PLAN = set(
-    "AG AI AR AS AX BB BL BM BQ BS CA CC CX DM DO EH GD GG GU IM JE JM KN KY KZ LC MF MP MS PR SJ SX TA TC TT VA VC VG VI YT".split()
-)
+HEADS = [
+    "",
+    "+",
+    "00",
+    "0",
+    "263",
+    "+263",
+    "00263",
+    "2630",
+    "+2630",
+    "263263",
+    "0263",
+    "26300",
+    "+00263",
+    "27",
+    "+27",
+]
+# fmt: off
+WITHOUT_PLAN = {
+    "AG", "AI", "AR", "AS", "AX", "BB", "BL", "BM", "BQ", "BS", "CA", "CC", "CX",
+    "DM", "DO", "EH", "GD", "GG", "GU", "IM", "JE", "JM", "KN", "KY", "KZ", "LC",
+    "MF", "MP", "MS", "PR", "SJ", "SX", "TA", "TC", "TT", "VA", "VC", "VG", "VI",
+    "YT",
+}
+# fmt: on
 """Regions that share a calling code with another that comes first, and Argentina, whose trunk prefix may be empty."""
+
+
+OUR_OWN_REASONS = re.compile(
+    "inside|extension|hyphen|slash|decimal|beginning|too short|not 0 to 9|scientific"
+)
+"""What is refused here though the library would read a number out of it."""
 
 
 def parsed(normaliser: Normaliser, value: object) -> str | None:
@@ -52,7 +79,9 @@ def disagreements(normaliser: Normaliser, values: list[str], fast: list[str | No
     """Where the fast path decided otherwise than the full parser, which is asked only where it decided."""
     decided = [(value, number) for value, number in zip(values, fast, strict=True) if number is not None]
     return [
-        (value, number, str(full)) for value, number in decided if (full := parsed(normaliser, value)) != number
+        (value, number, str(full))
+        for value, number in decided
+        if (full := parsed(normaliser, value)) != number
     ]
 
 
@@ -61,10 +90,13 @@ def test_zimbabwe_200_000_strings(spellings: Spellings) -> None:
     values = spellings("ZW", 200_000)
     mixed = scanned(ZIMBABWE, values)
     assert disagreements(ZIMBABWE, values, mixed) == []
-    for good in ("0770000001", "263770000001"):
-        in_company = scanned_in_good_company(ZIMBABWE, values, good)
-        others = [number if number != same else None for number, same in zip(in_company, mixed, strict=True)]
-        assert disagreements(ZIMBABWE, values, others) == []
+    for good, some, same in (
+        ("0770000001", values[:80_000], mixed[:80_000]),
+        ("263770000001", values[80_000:], mixed[80_000:]),
+    ):
+        in_company = scanned_in_good_company(ZIMBABWE, some, good)
+        others = [now if now != before else None for now, before in zip(in_company, same, strict=True)]
+        assert disagreements(ZIMBABWE, some, others) == []
     assert sum(number is not None for number in mixed) > 20_000
 
 
@@ -75,7 +107,11 @@ def test_zimbabwe_most_valid_numbers_are_decided_fast(spellings: Spellings) -> N
     assert sum(number is not None for number in scanned(ZIMBABWE, valid)) > 0.7 * len(valid)
 
 
-@given(st.lists(st.builds(str.__add__, st.sampled_from(HEADS), st.from_regex(r"[0-9 ().\-]{0,14}", fullmatch=True))))
+@given(
+    st.lists(
+        st.builds(str.__add__, st.sampled_from(HEADS), st.from_regex(r"[0-9 ().\-]{0,14}", fullmatch=True))
+    )
+)
 def test_zimbabwe_strings_that_hypothesis_finds(values: list[str]) -> None:
     """The same law, with the search for counterexamples left to Hypothesis."""
     assert disagreements(ZIMBABWE, values, ZIMBABWE.scan(values).numbers) == []
@@ -118,23 +154,32 @@ def test_zimbabwe_needs_no_guard_in_its_canonical_pattern() -> None:
     assert plan is not None
     assert "(?=" not in plan.canonical.pattern
     assert "(?!" not in plan.canonical.pattern
-    assert plan.rewrites == (("\n+2630", "\n263"), ("\n+263", "\n263"), ("\n00263", "\n263"), ("\n0", "\n263"))
+    assert plan.rewrites == (
+        ("\n+2630", "\n263"),
+        ("\n+263", "\n263"),
+        ("\n00263", "\n263"),
+        ("\n0", "\n263"),
+    )
 
 
-@pytest.mark.parametrize("region", ["ZW", "ZA", "GB", "US", "CA", "IT", "RU", "BR", "AR", "DE", "SG", "JP", "KZ", "SM"])
+@pytest.mark.parametrize(
+    "region", ["ZW", "ZA", "GB", "US", "CA", "IT", "RU", "BR", "AR", "DE", "SG", "JP", "KZ", "SM"]
+)
 def test_the_full_parser_is_the_library(region: str, spellings: Spellings) -> None:
     """What both accept is one number, and what is refused though the library takes it has a reason of ours."""
     normaliser = Normaliser(region)
     for value in spellings(region, 1500):
+        number, reason = None, ""
         try:
             number = normaliser.parse(value)
         except InvalidNumber as error:
-            ours = re.search("inside|extension|hyphen|slash|decimal|beginning|too short|not 0 to 9|scientific", error.reason)
-            assert ours or library(value, region) is None, error.reason
+            reason = error.reason
+        if number is None:
+            assert OUR_OWN_REASONS.search(reason) or library(value, region) is None, reason
         else:
-            # A thin space and the .0 of a spreadsheet are ours to remove; the library stumbles over them.
-            plain = re.sub(r"^([^.]*)\.0?$", r"\1", value.strip().replace("\u202f", "").strip("\u200b\ufeff\u202a \t\r\n."))
-            assert number in (library(plain, region), library(value, region))
+            # A narrow space and the .0 of a spreadsheet are ours to remove; the library stumbles over them.
+            bare = value.strip().replace("\u202f", "").strip("\u200b\ufeff\u202a \t\r\n.")
+            assert number in (library(re.sub(r"^([^.]*)\.0?$", r"\1", bare), region), library(value, region))
 
 
 def library(value: str, region: str) -> str | None:

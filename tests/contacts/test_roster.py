@@ -151,6 +151,24 @@ def test_numbers_of_two_blocks_in_one_chunk() -> None:
     assert len(roster._known._blocks) == 2
 
 
+def test_neighbours_of_a_shard_that_are_none_stay_there() -> None:
+    """A full shard whose numbers are far apart is counted and left as it is."""
+    apart = [str(10**12 + (place << module.PAGE_BITS) * module.SHARDS) for place in range(600)]
+    roster = Roster()
+    assert roster.admit(apart).duplicates == []
+    assert roster.admit(apart).duplicates == list(range(600))
+    assert not roster._known._blocks
+
+
+def test_a_long_suppression_list_is_kept_in_pages_too() -> None:
+    """Opted-out numbers are found among many, each at its own bit."""
+    opted_out = [f"26377{tail:07}" for tail in range(0, 4000, 2)]
+    roster = Roster(opted_out)
+    chunk = [f"26377{tail:07}" for tail in range(4000)]
+    assert roster.admit(chunk).suppressed == list(range(0, 4000, 2))
+    assert len(roster) == 2000
+
+
 @pytest.mark.parametrize("chunk", [[], ()])
 def test_an_empty_chunk(chunk: list[str]) -> None:
     """Nothing admits nothing."""
