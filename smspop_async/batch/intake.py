@@ -6,6 +6,7 @@ slices the caller lets the event loop turn. The asynchronous shell (`Intake`) pu
 under a lock, so that however many workers wait for a chunk, one of them at a time uses the processor.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from string import Template
@@ -27,6 +28,8 @@ from smspop_async.message import MissingField, check_message, fields, render
 
 _SLICE: Final = 20
 """Numbers that the full parser takes between two turns of the loop: about half a millisecond."""
+_TURN: Final = 0.0005
+"""Seconds of reading between two turns of the loop."""
 _JUNK: Final = 64
 """Characters of an invalid row that are kept to show it."""
 _DUPLICATE: Final = "the same number stands further up in the list"
@@ -191,11 +194,19 @@ class Intake:
         sorter: Decides about every row.
         chunker: The same that `sorter` feeds.
         abandoned: Whether reading on has lost its point.
+        clock: Seconds from any beginning, never going back.
     """
 
     def __init__(
-        self, *, rows: ContactRows, sorter: Sorter, chunker: Chunker, abandoned: Callable[[], bool]
+        self,
+        *,
+        rows: ContactRows,
+        sorter: Sorter,
+        chunker: Chunker,
+        abandoned: Callable[[], bool],
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        self._clock = clock
         self._rows = rows
         self._sorter = sorter
         self._chunker = chunker
@@ -226,7 +237,11 @@ class Intake:
         """Give out the next chunk, and the rows excluded on the way to it; no chunk means that there are no more."""
         excluded: list[Excluded] = []
         async with self._lock:
+            since = self._clock()
             while not self._ready and not self._ended:
+                if self._clock() - since >= _TURN:  # a slow iterable gives its rows one by one
+                    await checkpoint()
+                    since = self._clock()
                 slab = await self._pull()
                 if slab is None:
                     self._ended = True

@@ -1,5 +1,7 @@
 """From rows to chunks: junk, duplicates, suppression, templates; and the plan that foretells it."""
 
+import asyncio
+import itertools
 import json
 from pathlib import Path
 from string import Template
@@ -10,6 +12,12 @@ from hypothesis import strategies as st
 from rawserver import answer_all, fake_number, fake_numbers, raw_server
 
 from smspop_async import ConfigurationError, ContactSourceError, SmsPop, Status, plan_campaign
+from smspop_async.batch.chunks import Chunker
+from smspop_async.batch.intake import Intake, Sorter
+from smspop_async.batch.outcomes import OutcomeBook
+from smspop_async.contacts.numbers import Normaliser
+from smspop_async.contacts.roster import Roster
+from smspop_async.contacts.sources import open_rows
 
 pytestmark = pytest.mark.anyio
 
@@ -179,3 +187,40 @@ def test_the_plan_refuses_an_async_source():
 
     with pytest.raises(ConfigurationError):
         plan_campaign(rows(), message="Hello!")
+
+
+@pytest.mark.parametrize("kind", ["slow rows", "odd spellings"])
+async def test_reading_lets_the_loop_turn(kind):
+    """However slow a source is, or how many numbers need the full parser, the loop turns between small slices."""
+    rows = {
+        "slow rows": (number for number in fake_numbers(400)),
+        "odd spellings": ["(+263) " + number[3:] + "/" for number in fake_numbers(400)],
+    }[kind]
+    ticks = itertools.count()
+    turns = 0
+
+    async def turning():
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    book, chunker = OutcomeBook(), Chunker(400)
+    sorter = Sorter(
+        message="Hello!", normaliser=Normaliser(), roster=Roster(), chunker=chunker, book=book
+    )
+    source = open_rows(rows, clock=lambda: next(ticks) / 1_000)
+    intake = Intake(
+        rows=source,
+        sorter=sorter,
+        chunker=chunker,
+        abandoned=lambda: False,
+        clock=lambda: next(ticks) / 1_000,
+    )
+    task = asyncio.ensure_future(turning())
+    while (await intake.next())[0] is not None:
+        pass
+    task.cancel()
+    await intake.aclose()
+    assert len(book) == 400
+    assert turns >= 19
