@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from inputs import failing, scattered
-from peers import PEERS, Job, Send, Tally
+from peers import PEERS, Count, Job, Send, Tally
 
 Spec = dict[str, Any]
 Measured = dict[str, Any]
@@ -45,7 +45,9 @@ def check(tally: Tally, count: int, before: dict[str, float], after: dict[str, f
     if tally != Tally(sent=count - failed, failed=failed):
         raise SystemExit(f"the peer lost count: {tally}, expected {count - failed} sent and {failed} failed")
     if after["contacts"] - before["contacts"] != count:
-        raise SystemExit(f"the server saw {after['contacts'] - before['contacts']} contacts instead of {count}")
+        raise SystemExit(
+            f"the server saw {after['contacts'] - before['contacts']} contacts instead of {count}"
+        )
 
 
 async def clocked(send: Send, spec: Spec) -> Measured:
@@ -57,11 +59,11 @@ async def clocked(send: Send, spec: Spec) -> Measured:
     gc.collect()
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
     cpu, wall = time.process_time(), time.perf_counter()
-    tally = await send(contacts)
+    count_up = await send(contacts)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches
     after = stub_stats(spec["api"])
-    check(tally, count, before, after)
+    check(count_up(), count, before, after)
     return {
         "wall": wall,
         "cpu": cpu,
@@ -83,12 +85,12 @@ async def lag(spec: Spec) -> Measured:
     async with PEERS[spec["peer"]](_job(spec)) as send:
         held: list[tuple[float, float]] = []
 
-        async def watched(contacts: Sequence[str]) -> Tally:
+        async def watched(contacts: Sequence[str]) -> Count:
             held.clear()
             watch = asyncio.create_task(_watch(held))
-            tally = await send(contacts)
+            count = await send(contacts)
             watch.cancel()
-            return tally
+            return count
 
         measured = await clocked(watched, spec)
         idle: list[tuple[float, float]] = []
@@ -119,8 +121,8 @@ async def memory(spec: Spec) -> Measured:
     count: int = spec["contacts"]
     async with PEERS[spec["peer"]](_job(spec)) as send:
         before = stub_stats(spec["api"])
-        tally = await send(scattered(count))  # type: ignore[arg-type]  # this peer takes any iterable
-        check(tally, count, before, stub_stats(spec["api"]))
+        count_up = await send(scattered(count))  # type: ignore[arg-type]  # this peer takes any iterable
+        check(count_up(), count, before, stub_stats(spec["api"]))
     return {"contacts": count, "peak": peak_bytes()}
 
 
@@ -131,7 +133,11 @@ def peak_bytes() -> int:
     """
     status = Path("/proc/self/status")
     if status.exists():
-        return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return next(
+            int(line.split()[1]) * 1024
+            for line in status.read_text().splitlines()
+            if line.startswith("VmHWM")
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -140,7 +146,11 @@ async def capacity(spec: Spec) -> Measured:
     """What the stub alone can do: the same request, written over and over on one connection without waiting."""
     url = urlsplit(spec["api"])
     text = json.dumps({"name": "Benchmark", "manual_contacts": ", ".join(scattered(spec["chunk"]))}).encode()
-    request = b"POST %b/campaigns HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (url.path.encode(), len(text), text)
+    request = b"POST %b/campaigns HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (
+        url.path.encode(),
+        len(text),
+        text,
+    )
     with socket.create_connection((url.hostname, url.port)) as connection:
         connection.sendall(request)
         reply = _receive_one(connection)

@@ -111,7 +111,10 @@ class Bench:
             argv = [script, *spec["argv"]]
         else:
             layout, delay = spec.pop("layout", "documented"), spec.pop("delay_ms", 0)
-            spec |= {"api": f"http://127.0.0.1:{self._port}/{layout}/{delay}/api", "cpu": self._machine.client}
+            spec |= {
+                "api": f"http://127.0.0.1:{self._port}/{layout}/{delay}/api",
+                "cpu": self._machine.client,
+            }
             argv = ["cell.py", json.dumps(spec)]
         done = subprocess.run(  # noqa: S603 - our own scripts
             [sys.executable, HERE / argv[0], *argv[1:]],

@@ -25,7 +25,9 @@ def _say(text: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure smspop_async beside its peers.")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and contacts, under 40 seconds")
-    parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS), help="these scenarios alone")
+    parser.add_argument(
+        "--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS), help="these scenarios alone"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every single measurement there")
     parser.add_argument("--markdown", action="store_true", help="print the tables for the README")
     options = parser.parse_args()

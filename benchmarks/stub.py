@@ -139,7 +139,8 @@ class Connection(asyncio.Protocol):
     def _write(self, body: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+                % (len(body), body)
             )
 
 

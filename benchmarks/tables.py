@@ -54,11 +54,11 @@ def circumstances() -> list[str]:
     """The machine, the versions and the day, without which a figure means nothing."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     versions = [f"{name} {found}" for name in _PACKAGES if (found := _version(name))]
-    return [
+    where = (
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.python_implementation()} {platform.python_version()}, "
-        f"{platform.system()} {platform.machine()}, {_processor()}, {cores} cores",
-        ", ".join(versions),
-    ]
+        f"{platform.system()} {platform.machine()}, {_processor()}, {cores} cores"
+    )
+    return [where, ", ".join(versions)]
 
 
 def _version(name: str) -> str | None:
@@ -87,7 +87,10 @@ def as_text(tables: Sequence[Table]) -> str:
     for table in tables:
         lines = [table.columns, *table.rows]
         widths = [max(len(line[at]) for line in lines) for at in range(len(table.columns))]
-        body = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+        body = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        ]
         body.insert(1, "  ".join("-" * width for width in widths))
         verdicts = [f"[{verdict.word}] {verdict.goal}: {verdict.reached}" for verdict in table.verdicts]
         blocks.append("\n".join([f"== {table.title}", *body, *verdicts, *table.notes]))
