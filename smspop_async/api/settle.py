@@ -9,6 +9,7 @@ unheard of) takes the long way, which ends in the same columns.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -19,6 +20,8 @@ _WORDS: Final = {"sent": Status.SENT, "failed": Status.FAILED}
 _PLAIN: Final = frozenset(_WORDS)
 _PUNCTUATION: Final = re.compile(r"[\s+\-().\u00a0\u2010-\u2013]")
 _LONGEST_WORD: Final = 40
+_NUMBER: Final = itemgetter("phone_number")
+_STATUS: Final = itemgetter("status")
 
 NO_ROW: Final = "the reply accepted the campaign but has no row for this number"
 NO_ROWS: Final = "the API accepted the campaign; its reply held no per-contact statuses"
@@ -79,9 +82,13 @@ def _settle_plain(
 ) -> Settlement | None:
     """The short way; None where anything at all is out of the ordinary."""
     try:
-        said = {row["phone_number"]: row["status"] for row in rows}
-        words = [said[number] for number in numbers]
-        if len(rows) != len(numbers) or len(said) != len(rows) or not _PLAIN.issuperset(words):
+        words = list(map(_STATUS, rows))
+        if list(map(_NUMBER, rows)) != numbers:  # in another order than they were sent
+            said = dict(zip(map(_NUMBER, rows), words, strict=True))
+            if len(rows) != len(numbers) or len(said) != len(rows):
+                return None
+            words = [said[number] for number in numbers]
+        if not _PLAIN.issuperset(words):
             return None
     except (KeyError, TypeError):
         return None

@@ -2,8 +2,8 @@
 
 Ten million rows as objects would be gigabytes. The book keeps, for each row:
 
-* its number (or what stood in its place), in slabs of consecutive rows, compressed, and moved to an
-  unnamed temporary file once they exceed a few megabytes;
+* its number (or what stood in its place), in slabs of consecutive rows, moved to an unnamed temporary file once
+  they exceed a few megabytes;
 * one small code, in one flat array: an index into the table of the distinct (status, detail) pairs.
 
 A plain run needs two or three pairs, so a code is one byte; the array widens when there are more. Rows are
@@ -14,7 +14,6 @@ they are asked for.
 import json
 import tempfile
 import weakref
-import zlib
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from smspop_async.api.models import Status
 from smspop_async.mask import mask_number
 
 _SPILL: Final = 8 * 2**20
-"""Bytes of compressed numbers that are kept in memory before they go to the temporary file."""
+"""Bytes of numbers that are kept in memory before they go to the temporary file."""
 _PAIRS: Final = 2**20
 """Distinct explanations that are kept; further ones are replaced by a general one."""
 _TOO_MANY: Final = "the explanation was not kept: the run has too many different ones"
@@ -199,15 +198,15 @@ class OutcomeBook:
 
 
 def _pack(numbers: Sequence[str]) -> bytes:
-    """Compress rows. The first character tells the form: lines, or JSON for junk that holds line ends itself."""
+    """Write rows as bytes. The first character tells the form: lines, or JSON for junk that holds line ends itself."""
     text = "\n".join(numbers)
     plain = text.count("\n") == len(numbers) - 1
     text = "L" + text if plain else "J" + json.dumps(list(numbers))
-    return zlib.compress(text.encode("utf-8", "surrogatepass"), 1)
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _unpack(packed: bytes) -> list[str]:
-    text = zlib.decompress(packed).decode("utf-8", "surrogatepass")
+    text = packed.decode("utf-8", "surrogatepass")
     rows: list[str] = text[1:].split("\n") if text[0] == "L" else json.loads(text[1:])
     return rows
 

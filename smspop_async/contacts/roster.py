@@ -7,7 +7,8 @@ quarter of a second. Here a number is an integer, and the integers are kept in t
   scattered Zimbabwean mobile numbers are some 5 MiB.
 - *Shards*: small sets of whole integers, for numbers whose neighbours are not on the list.
 
-Numbers start in a shard. Each time a shard has about doubled it is counted, and every page's worth of
+The first pages are made at first touch, because most lists are of one country and fill them. When those 4 MiB
+are given out, numbers start in a shard. Each time a shard has about doubled it is counted, and every page's worth of
 neighbours for which 8 KiB of bits are no more than the set entries they replace moves to a page. So memory per
 number is bounded by that of a set entry, and no call allocates or copies more than one small shard.
 """
@@ -24,6 +25,8 @@ BLOCK_BITS: Final = 29
 WORTH_A_PAGE: Final = 128
 """Numbers for which a page is no larger than their entries in a set (64 bytes each, and more)."""
 SHARDS: Final = 4096
+EAGER_PAGES: Final = 512
+"""Pages that are made at first touch: the mobile ranges of a country of ten million."""
 
 _LOW: Final = (1 << PAGE_BITS) - 1
 _NO_PAGES: Final[dict[int, bytearray]] = {}
@@ -94,11 +97,12 @@ class _Numbers:
     Python's arithmetic is twice as fast, and the numbers of a chunk are mostly from one block.
     """
 
-    __slots__ = ("_blocks", "_empty", "_shards")
+    __slots__ = ("_blocks", "_eager", "_empty", "_shards")
 
     def __init__(self) -> None:
         self._blocks: dict[int, dict[int, bytearray]] = {}
         self._shards: dict[int, set[int]] = {}
+        self._eager = EAGER_PAGES
         self._empty = True
 
     def __bool__(self) -> bool:
@@ -154,6 +158,10 @@ class _Numbers:
     def _add_to_shard(self, key: int) -> bool:
         index = key >> PAGE_BITS & SHARDS - 1
         shard = self._shards.get(index)
+        if shard is None and self._eager:
+            self._eager -= 1
+            self._make_page(key >> PAGE_BITS)
+            return self.add_one(key)
         if shard is None:
             self._shards[index] = {key}
             return True
@@ -174,9 +182,12 @@ class _Numbers:
         if not moving:
             return
         for head in moving:
-            first = head << PAGE_BITS
-            base = first >> BLOCK_BITS << BLOCK_BITS
-            self._blocks.setdefault(base, {})[first - base >> PAGE_BITS] = bytearray(PAGE_BYTES)
+            self._make_page(head)
         self._shards[index] = {key for key in shard if key >> PAGE_BITS not in moving}
         for key in shard - self._shards[index]:
             self.add_one(key)
+
+    def _make_page(self, head: int) -> None:
+        first = head << PAGE_BITS
+        base = first >> BLOCK_BITS << BLOCK_BITS
+        self._blocks.setdefault(base, {})[first - base >> PAGE_BITS] = bytearray(PAGE_BYTES)
