@@ -3,8 +3,6 @@
 The Pythons are those of the classifiers in pyproject.toml; one that is not installed is skipped.
 """
 
-from pathlib import Path
-
 import nox
 
 nox.needs_version = ">=2025.5"
@@ -14,7 +12,6 @@ nox.options.reuse_existing_virtualenvs = True
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
-ROOT = Path(__file__).parent
 
 
 def group(name: str) -> list[str]:
@@ -26,9 +23,11 @@ def group(name: str) -> list[str]:
 def tests(session: nox.Session) -> None:
     """Run the tests on every supported Python, and measure the coverage of all of them together."""
     session.install("-e", ".[all]", *group("tests"))
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
-    if not session.posargs:  # a part of the tests covers a part of the code
-        session.notify("coverage")
+    if session.posargs:  # a part of the tests covers a part of the code: nothing to measure
+        session.run("pytest", *session.posargs)
+        return
+    session.run("coverage", "run", "-m", "pytest")
+    session.notify("coverage")
 
 
 @nox.session
@@ -57,8 +56,7 @@ def types(session: nox.Session) -> None:
     session.run("pytest", "tests/typing", *session.posargs)
     # Away from the sources, so that the installed wheel is judged: its py.typed, its modules, its annotations.
     session.chdir(session.create_tmp())
-    python = Path(session.bin) / "python"
-    session.run("pyright", "--pythonpath", str(python), "--verifytypes", "smspop_async", "--ignoreexternal")
+    session.run("pyright", "--verifytypes", "smspop_async", "--ignoreexternal")
 
 
 @nox.session

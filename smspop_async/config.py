@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
-from attrs.validators import ge, gt, instance_of, optional
 
 from smspop_async.errors import ConfigurationError
 
@@ -36,9 +35,28 @@ class PlaintextTokenWarning(UserWarning):
     """The token travels unencrypted: the base URL is plain ``http`` to a host that is not this machine."""
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _positive(_: object, attribute: "Attribute[float]", value: float) -> None:
+    if not _is_number(value) or not value > 0:
+        raise ConfigurationError(f"{attribute.name} must be a number above 0; it is {value!r}.")
+
+
 def _positive_or_none(_: object, attribute: "Attribute[float | None]", value: float | None) -> None:
-    if value is not None and not value > 0:
+    if value is not None and (not _is_number(value) or not value > 0):
         raise ConfigurationError(f"{attribute.name} must be above 0, or None for no limit; it is {value!r}.")
+
+
+def _not_negative(_: object, attribute: "Attribute[float]", value: float) -> None:
+    if not _is_number(value) or not value >= 0:
+        raise ConfigurationError(f"{attribute.name} must be 0 or a number above; it is {value!r}.")
+
+
+def _at_least_one(_: object, attribute: "Attribute[int]", value: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigurationError(f"{attribute.name} must be a whole number from 1; it is {value!r}.")
 
 
 @frozen(kw_only=True)
@@ -48,13 +66,13 @@ class RetryPolicy:
     Only a request that the server cannot have acted on is repeated; see ``docs/retries.md``.
     """
 
-    attempts: int = field(default=3, validator=[instance_of(int), ge(1)])
+    attempts: int = field(default=3, validator=_at_least_one)
     """Requests in all, the first included."""
-    initial_backoff: float = field(default=0.5, validator=ge(0))
+    initial_backoff: float = field(default=0.5, validator=_not_negative)
     """Seconds: the ceiling of the first random wait (full jitter); it doubles with every attempt."""
-    max_backoff: float = field(default=8.0, validator=ge(0))
+    max_backoff: float = field(default=8.0, validator=_not_negative)
     """Seconds: no random wait is longer."""
-    max_retry_after: float = field(default=120.0, validator=ge(0))
+    max_retry_after: float = field(default=120.0, validator=_not_negative)
     """Seconds: a longer ``Retry-After`` is cut to this."""
 
 
@@ -74,8 +92,8 @@ class ReconcilePolicy:
     `horizon` seconds have passed.
     """
 
-    first: float = field(default=2.0, validator=gt(0))
-    horizon: float = field(default=60.0, validator=gt(0))
+    first: float = field(default=2.0, validator=_positive)
+    horizon: float = field(default=60.0, validator=_positive)
 
 
 @frozen(kw_only=True)
@@ -86,9 +104,9 @@ class Timeouts:
     guessed (measured with nginx and PHP-FPM).
     """
 
-    connect: float | None = field(default=15.0, validator=optional(gt(0)))
-    read: float | None = field(default=140.0, validator=optional(gt(0)))
-    total: float | None = field(default=150.0, validator=optional(gt(0)))
+    connect: float | None = field(default=15.0, validator=_positive_or_none)
+    read: float | None = field(default=140.0, validator=_positive_or_none)
+    total: float | None = field(default=150.0, validator=_positive_or_none)
 
     @classmethod
     def within(cls, seconds: float) -> "Timeouts":
@@ -97,7 +115,7 @@ class Timeouts:
         Raises:
             ConfigurationError: `seconds` is not above 0.
         """
-        if not seconds > 0:
+        if not _is_number(seconds) or not seconds > 0:
             raise ConfigurationError(f"timeout must be above 0 seconds; it is {seconds!r}.")
         return cls(connect=min(15.0, seconds), read=seconds, total=seconds)
 
@@ -150,7 +168,9 @@ def resolve_base_url(base_url: str | None) -> str:
         host, _ = parts.hostname, parts.port
     except (ValueError, TypeError, AttributeError):
         raise ConfigurationError("base_url is not a URL; use for example https://smspop.co.zw/api.") from None
-    if parts.scheme not in ("http", "https") or not host or any(c.isspace() for c in url):
+    if not isinstance(url, str) or any(c.isspace() or not c.isprintable() or c == "\\" for c in url):
+        raise ConfigurationError("base_url has a character that no URL has.")
+    if parts.scheme not in ("http", "https") or not host:
         raise ConfigurationError("base_url must begin with https:// (or http://) and name a host.")
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
         raise ConfigurationError("base_url must not hold a user name or password; pass the token as token=….")
@@ -160,9 +180,27 @@ def resolve_base_url(base_url: str | None) -> str:
         warnings.warn(
             f"The API token and all messages travel unencrypted to {host}: use https:// in base_url.",
             PlaintextTokenWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
     return url.rstrip("/")
+
+
+def check_proxy(proxy: str | None) -> str | None:
+    """Return `proxy` where it is the URL of an HTTP proxy. It may hold a user name and a password.
+
+    Raises:
+        ConfigurationError: it is not. The text never shows it.
+    """
+    if proxy is None:
+        return None
+    try:
+        parts = urlsplit(proxy)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except (ValueError, TypeError, AttributeError):
+        usable = False
+    if not usable:
+        raise ConfigurationError("proxy must be the URL of an HTTP proxy, for example http://proxy:3128.")
+    return proxy
 
 
 def is_loopback(host: str) -> bool:

@@ -101,9 +101,7 @@ class RawServer:
                 self._hung_up.notify_all()
 
     async def hang_up(self) -> None:
-        """End every connection, also those that nobody has begun to serve."""
-        for _ in range(3):
-            await asyncio.sleep(0)  # what the kernel has accepted gets its task
+        """End every connection, also those that nobody has begun to read."""
         for task in self._served:
             task.cancel()
         await asyncio.gather(*self._served, return_exceptions=True)
@@ -142,6 +140,8 @@ async def raw_server(
     try:
         yield server
     finally:
+        for _ in range(10):
+            await asyncio.sleep(0)  # a connection that is being accepted while the listener closes would leak
         listener.close()
         await server.hang_up()
 

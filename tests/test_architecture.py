@@ -16,6 +16,7 @@ PACKAGE = ROOT / "smspop_async"
 FILES = sorted(PACKAGE.rglob("*.py"))
 LONGEST_MODULE = 500
 LONGEST_FUNCTION = 60
+"""Lines without the docstring, which for a public name may be the longer part."""
 CHEAP = ("aiohttp", "phonenumbers", "cattrs", "anyio", "asyncio")
 """What ``import smspop_async`` must leave alone: aiohttp alone is most of its import time."""
 
@@ -42,13 +43,21 @@ def tree(path: Path) -> ast.Module:
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run this interpreter from the root of the project, where the package is."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(  # noqa: S603 - our own code
+    return subprocess.run(
         [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
 
 
 def functions(module: ast.AST) -> Iterator[_FUNCTION]:
     return (node for node in ast.walk(module) if isinstance(node, _FUNCTION))
+
+
+def lines_of(function: _FUNCTION) -> int:
+    """The lines of a function, its signature included and its docstring not."""
+    first = function.body[0]
+    is_docstring = ast.get_docstring(function) is not None
+    docstring = (first.end_lineno or 0) - first.lineno + 1 if is_docstring else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - docstring
 
 
 def called_name(expression: ast.expr) -> str:
@@ -159,12 +168,8 @@ def test_modules_and_functions_stay_small(path: Path) -> None:
     """One module has one job, and a function can be seen whole."""
     length = len(path.read_text(encoding="utf-8").splitlines())
     assert length < LONGEST_MODULE
-    long = {
-        function.name: lines
-        for function in functions(tree(path))
-        if (lines := (function.end_lineno or 0) - function.lineno + 1) > LONGEST_FUNCTION
-    }
-    assert not long
+    sizes = {function.name: lines_of(function) for function in functions(tree(path))}
+    assert not {name: lines for name, lines in sizes.items() if lines > LONGEST_FUNCTION}
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_name)

@@ -18,21 +18,15 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 from attrs import field, frozen
 
-from smspop_async.api.models import Campaign, Summary, converter
-from smspop_async.api.refusals import LOOK_FIRST, Context, refusal, server_error, text_of
+from smspop_async.api.models import Campaign, Status, Summary, converter
+from smspop_async.api.refusals import LOOK_FIRST, Context, moved, refusal, server_error, text_of
 from smspop_async.api.settle import Settlement, settle
 from smspop_async.api.transport import Reply
 from smspop_async.api.wire import decode_object
-from smspop_async.errors import (
-    APIStatusError,
-    OutcomeUnknownError,
-    SmsPopError,
-    UnreadableResponseError,
-)
+from smspop_async.errors import APIStatusError, OutcomeUnknownError, SmsPopError, UnreadableResponseError
 
 
 class Scope(Enum):
@@ -94,7 +88,7 @@ def classify(reply: Reply, numbers: Sequence[str], context: Context) -> Verdict:
         return _classify_3xx(reply, context)
     if 400 <= status <= 499:  # noqa: PLR2004
         body = decode_object(reply.body) or {}
-        if _claims_success(body):
+        if _is_true(body.get("success")) or _claims_sent(body):
             return Unknown(
                 error=OutcomeUnknownError(
                     f"The server answered {status} but claims success in the same breath. {LOOK_FIRST}"
@@ -103,7 +97,9 @@ def classify(reply: Reply, numbers: Sequence[str], context: Context) -> Verdict:
         return Rejected(error=refusal(reply, body, context), scope=_scope(status, body))
     if 500 <= status <= 599:  # noqa: PLR2004
         return Unknown(error=server_error(status))
-    return Unknown(error=OutcomeUnknownError(f"The server answered with the odd status {status}. {LOOK_FIRST}"))
+    return Unknown(
+        error=OutcomeUnknownError(f"The server answered with the odd status {status}. {LOOK_FIRST}")
+    )
 
 
 def _is_true(value: object) -> bool:
@@ -111,13 +107,18 @@ def _is_true(value: object) -> bool:
 
 
 def _is_false(value: object) -> bool:
-    return value is False or (
-        not isinstance(value, float) and (value == 0 or (isinstance(value, str) and value.strip().lower() in ("false", "0")))
+    return value is False or value == 0 or (isinstance(value, str) and value.strip().lower() in ("false", "0"))
+
+
+def _claims_sent(body: Mapping[str, Any]) -> bool:
+    """Whether the summary or any row says that somebody was texted, whatever the rest of the reply says."""
+    if converter.structure(body.get("summary"), Summary).sent > 0:
+        return True
+    rows = body.get("contacts")
+    rows = rows.values() if isinstance(rows, Mapping) else rows if isinstance(rows, list) else ()
+    return any(
+        isinstance(row, Mapping) and str(row.get("status")).strip().lower() == Status.SENT for row in rows
     )
-
-
-def _claims_success(body: Mapping[str, Any]) -> bool:
-    return _is_true(body.get("success")) or converter.structure(body.get("summary"), Summary).sent > 0
 
 
 def _classify_2xx(reply: Reply, numbers: Sequence[str], context: Context) -> Verdict:
@@ -129,16 +130,16 @@ def _classify_2xx(reply: Reply, numbers: Sequence[str], context: Context) -> Ver
                 status=reply.status,
             )
         )
-    raw_summary = body.get("summary")
-    claimed = converter.structure(raw_summary, Summary) if isinstance(raw_summary, Mapping) and raw_summary else None
     if _is_true(body.get("success")):
+        summary = body.get("summary")
+        claimed = converter.structure(summary, Summary) if isinstance(summary, Mapping) and summary else None
         return Accepted(
             message=text_of(body.get("message")),
             campaign=converter.structure(body.get("campaign"), Campaign),
             claimed=claimed,
             settlement=settle(numbers, body.get("contacts"), claimed, context.normalise),
         )
-    if _is_false(body.get("success")) and not body.get("campaign") and not (claimed and claimed.sent):
+    if _is_false(body.get("success")) and not body.get("campaign") and not _claims_sent(body):
         return Rejected(error=refusal(reply, body, context), scope=Scope.CAMPAIGN)
     return Unknown(
         error=UnreadableResponseError(
@@ -150,39 +151,14 @@ def _classify_2xx(reply: Reply, numbers: Sequence[str], context: Context) -> Ver
 
 def _classify_3xx(reply: Reply, context: Context) -> Verdict:
     """A redirect is never followed; two kinds of it prove that the application never saw the campaign."""
-    target = _redirect_target(reply, context.url)
-    if target is not None and reply.status in (301, 308) and target.startswith("https://"):
-        base = target.removesuffix("/").removesuffix("/campaigns")
-        advice = f"Set base_url (or SMSPOP_BASE_URL) to {base}"
-    elif target is not None and reply.status == 302 and "login" in urlsplit(target).path.lower():  # noqa: PLR2004
-        advice = f"It asks for a login at {target}: check that base_url (or SMSPOP_BASE_URL) is the API's URL"
-    else:
-        return Unknown(
-            error=OutcomeUnknownError(
-                f"The server answered with a redirect (status {reply.status}), which is never followed. {LOOK_FIRST}"
-            )
+    error = moved(reply, context.url)
+    if error is not None:
+        return Rejected(error=error, scope=Scope.RUN)
+    return Unknown(
+        error=OutcomeUnknownError(
+            f"The server answered with a redirect (status {reply.status}), which is never followed. {LOOK_FIRST}"
         )
-    return Rejected(
-        error=APIStatusError(
-            f"The server moved the request elsewhere (status {reply.status}); nothing was sent. {advice}.",
-            status=reply.status,
-        ),
-        scope=Scope.RUN,
     )
-
-
-def _redirect_target(reply: Reply, url: str) -> str | None:
-    """Where a redirect points, without user info, query and fragment, which may hold secrets."""
-    location = reply.headers.get("Location")
-    if not location:
-        return None
-    try:
-        parts = urlsplit(urljoin(url, location))
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return None
-    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}{port}{parts.path}" if host else None
 
 
 _EVERY_CAMPAIGN = frozenset({401, 402, 403, 404, 405, 407, 419, 422})

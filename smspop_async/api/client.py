@@ -1,5 +1,6 @@
 """The client of one account: settings in, ``campaigns`` out. It owns one transport and closes it once."""
 
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +18,7 @@ from smspop_async.config import (
     RetryPolicy,
     Timeouts,
     TokenSource,
+    check_proxy,
     check_token,
     resolve_base_url,
     resolve_token,
@@ -32,10 +34,8 @@ Timeout = aiohttp.ClientTimeout | Timeouts | float | None
 class _Shared:
     """What copies made by `ApiClient.with_options` have in common."""
 
-    token: TokenSource
     base_url: str
     transport: Transport
-    gate: Gate
     budget: RetryBudget
     normaliser: Normaliser
 
@@ -46,7 +46,8 @@ class ApiClient:
     Args:
         token: The API token, or an async callable that gives the one to use now. Default: ``SMSPOP_TOKEN``.
         base_url: The API's address. Default: ``SMSPOP_BASE_URL``, or ``https://smspop.co.zw/api``.
-        timeout: Seconds in all, a `Timeouts`, or an ``aiohttp.ClientTimeout``. Default: connect 15, read 140, total 150.
+        timeout: Seconds in all, a `Timeouts`, or an ``aiohttp.ClientTimeout``. Default: connect 15, read 140,
+            total 150.
         retry: What to do about requests that are proven unsent.
         max_connections: How many requests may be under way at once.
         session: An aiohttp session whose connection pool is borrowed; it is never closed here.
@@ -75,24 +76,27 @@ class ApiClient:
     ) -> None:
         if isinstance(max_connections, bool) or not isinstance(max_connections, int) or max_connections < 1:
             raise ConfigurationError(f"max_connections must be 1 or more; it is {max_connections!r}.")
-        settings = TransportSettings(max_connections=max_connections, session=session, ssl=ssl, proxy=proxy)
+        if session is not None and not isinstance(session, aiohttp.ClientSession):
+            raise ConfigurationError(f"session must be an aiohttp session, not {type(session).__name__}.")
+        settings = TransportSettings(
+            max_connections=max_connections, session=session, ssl=ssl, proxy=check_proxy(proxy)
+        )
         clock = Clock()
+        source = resolve_token(token)
         self._shared = _Shared(
-            token=resolve_token(token),
             base_url=resolve_base_url(base_url),
             transport=Transport(settings),
-            gate=Gate(clock.monotonic),
             budget=RetryBudget(),
             normaliser=Normaliser(default_region),
         )
         self._submitter = Submitter(
             transport=self._shared.transport,
-            gate=self._shared.gate,
+            gate=Gate(clock.monotonic),
             clock=clock,
             retry=retry,
             timeouts=resolve_timeout(timeout),
             url=URL(self.url(CAMPAIGNS)),
-            headers=self._headers,
+            headers=partial(_headers, source),
             observer=on_event,
         )
 
@@ -133,6 +137,7 @@ class ApiClient:
     def with_options(
         self,
         *,
+        token: TokenSource | None = None,
         timeout: Timeout = None,
         retry: RetryPolicy | None = None,
         on_event: Observer | None = None,
@@ -140,29 +145,28 @@ class ApiClient:
         """A client with other settings over the same connections; what is not given stays as it is.
 
         Closing either of them closes the connections of both.
+
+        Args:
+            token: Of another account, which has a ``Retry-After`` gate of its own.
+            timeout: As for the class.
+            retry: As for the class.
+            on_event: As for the class.
+
+        Raises:
+            ConfigurationError: a setting is malformed.
         """
+        mine = self._submitter
         copy = object.__new__(type(self))
         copy._shared = self._shared
         copy._submitter = evolve(
-            self._submitter,
-            timeouts=self._submitter.timeouts if timeout is None else resolve_timeout(timeout),
-            retry=self._submitter.retry if retry is None else retry,
-            observer=self._submitter.observer if on_event is None else on_event,
+            mine,
+            gate=mine.gate if token is None else Gate(mine.clock.monotonic),
+            headers=mine.headers if token is None else partial(_headers, resolve_token(token)),
+            timeouts=mine.timeouts if timeout is None else resolve_timeout(timeout),
+            retry=mine.retry if retry is None else retry,
+            observer=mine.observer if on_event is None else on_event,
         )
         return copy
-
-    async def _headers(self) -> dict[str, str]:
-        token = self._shared.token
-        if not isinstance(token, str):
-            try:
-                token = check_token(await token())
-            except ConfigurationError:
-                raise
-            except Exception as error:
-                raise ConfigurationError(
-                    f"The token provider raised {type(error).__name__}. Nothing was sent."
-                ) from error
-        return headers(token)
 
     async def aclose(self) -> None:
         """Close the connections. A borrowed session stays open. Safe to call twice."""
@@ -178,6 +182,25 @@ class ApiClient:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+async def _headers(source: TokenSource) -> dict[str, str]:
+    """The headers of one request, with the token of the moment.
+
+    Raises:
+        ConfigurationError: the token provider failed, or gave what is no token.
+    """
+    if isinstance(source, str):
+        return headers(source)
+    try:
+        token = await source()
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(
+            f"The token provider raised {type(error).__name__}. Nothing was sent."
+        ) from error
+    return headers(check_token(token))
 
 
 def resolve_timeout(timeout: Timeout) -> Timeouts:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
+from attrs import field, frozen
 from yarl import URL
 
 from smspop_async.api.refusals import Context, refusal, server_error
@@ -10,7 +11,14 @@ from smspop_async.api.retry import backoff
 from smspop_async.api.submit import connection_error
 from smspop_async.api.transport import NoReplyError, Reply
 from smspop_async.api.wire import CAMPAIGNS, Page, decode_object, read_page
-from smspop_async.errors import APIStatusError, Delivery, RateLimitError, SmsPopError, UnreadableResponseError
+from smspop_async.errors import (
+    APIConnectionError,
+    APIStatusError,
+    Delivery,
+    RateLimitError,
+    SmsPopError,
+    UnreadableResponseError,
+)
 from smspop_async.mask import Redactor
 
 if TYPE_CHECKING:
@@ -53,38 +61,69 @@ async def list_pages(client: "ApiClient", *, page_cap: int = PAGE_CAP) -> AsyncG
     )
 
 
+@frozen(kw_only=True)
+class Look:
+    """What asking for one page came to."""
+
+    page: Page | SmsPopError = field(repr=False)
+    reply: Reply | None = None
+    """None where no whole reply came."""
+
+    @property
+    def error(self) -> SmsPopError:
+        """The failure; asked for only where there is one."""
+        assert isinstance(self.page, SmsPopError)  # noqa: S101 - the caller looked
+        return self.page
+
+
 async def fetch_page(client: "ApiClient", query: dict[str, str]) -> Page:
-    """Fetch one page. A GET sends nothing, so it is retried on connection errors, 429 and 5xx, within a budget.
+    """Fetch one page.
 
     Raises:
         APIConnectionError: no reply after the retries.
         APIStatusError: the API refused or failed.
         UnreadableResponseError: the reply is not a list of campaigns.
     """
+    look = await look_at_page(client, query)
+    if isinstance(look.page, Page):
+        return look.page
+    raise look.error
+
+
+async def look_at_page(client: "ApiClient", query: dict[str, str]) -> Look:
+    """Ask for one page. A GET sends nothing, so it is retried on connection errors, 429 and 5xx, within a budget.
+
+    Raises:
+        ConfigurationError: the token, or the event loop, is not usable.
+    """
     submitter = client.submitter
     failed = 0
     while True:
-        page = await _try_page(client, query)
-        if isinstance(page, Page):
+        look = await _look(client, query)
+        if isinstance(look.page, Page):
             client.budget.succeed()
-            return page
+            return look
         failed += 1
-        if failed >= submitter.retry.attempts or not _worth_repeating(page) or not client.budget.spend():
-            raise page
         wait = backoff(submitter.retry, failed, submitter.clock.draw())
-        if isinstance(page, RateLimitError) and page.retry_after is not None:
-            wait = min(page.retry_after, submitter.retry.max_retry_after)
+        if isinstance(look.error, RateLimitError) and look.error.retry_after is not None:
+            wait = min(look.error.retry_after, submitter.retry.max_retry_after)
             submitter.gate.hold(wait)
+        if (
+            failed >= submitter.retry.attempts
+            or not _worth_repeating(look.error)
+            or not client.budget.spend()
+        ):
+            return look
         await submitter.clock.sleep(wait)
 
 
 def _worth_repeating(error: SmsPopError) -> bool:
     if isinstance(error, APIStatusError):
         return error.status == 429 or error.status >= 500  # noqa: PLR2004 - RFC 9110 and 6585
-    return not isinstance(error, UnreadableResponseError)
+    return isinstance(error, APIConnectionError)
 
 
-async def _try_page(client: "ApiClient", query: dict[str, str]) -> Page | SmsPopError:
+async def _look(client: "ApiClient", query: dict[str, str]) -> Look:
     submitter = client.submitter
     url = URL(client.url(CAMPAIGNS), encoded=True).with_query(query)
     await submitter.gate.passing(submitter.clock.sleep)
@@ -93,23 +132,29 @@ async def _try_page(client: "ApiClient", query: dict[str, str]) -> Page | SmsPop
         try:
             reply = await submitter.transport.get(url, headers, submitter.timeouts)
         except NoReplyError as failure:
-            return connection_error(failure, Delivery.NOT_SENT, "Nothing was sent by asking for the list.")
-    return _read(reply, client, headers["Authorization"].partition(" ")[2])
+            return Look(
+                page=connection_error(failure, Delivery.NOT_SENT, "Nothing was sent by asking for the list.")
+            )
+    context = Context(
+        url=client.url(CAMPAIGNS),
+        redact=Redactor((headers["Authorization"].partition(" ")[2],)),
+        now=submitter.clock.wall(),
+    )
+    return Look(page=_read(reply, context), reply=reply)
 
 
-def _read(reply: Reply, client: "ApiClient", token: str) -> Page | SmsPopError:
+def _read(reply: Reply, context: Context) -> Page | SmsPopError:
     if reply.status >= 500:  # noqa: PLR2004
         return server_error(reply.status, Delivery.NOT_SENT)
-    if not 200 <= reply.status <= 299:  # noqa: PLR2004
-        context = Context(
-            url=client.url(CAMPAIGNS), redact=Redactor((token,)), now=client.submitter.clock.wall()
-        )
-        return refusal(reply, decode_object(reply.body) or {}, context)
-    page = read_page(reply.body)
-    if page is None:
-        return UnreadableResponseError(
-            f"The server answered {reply.status} with something that is not a list of campaigns.",
-            status=reply.status,
-            delivery=Delivery.NOT_SENT,
-        )
-    return page
+    page = read_page(reply.body) if 200 <= reply.status <= 299 else None  # noqa: PLR2004
+    if page is not None:
+        return page
+    body = decode_object(reply.body) or {}
+    if not 200 <= reply.status <= 299 or body.get("success") is False:  # noqa: PLR2004
+        return refusal(reply, body, context)
+    return UnreadableResponseError(
+        f"The server answered {reply.status} with something that is not a list of campaigns. "
+        "Nothing was sent by asking for it.",
+        status=reply.status,
+        delivery=Delivery.NOT_SENT,
+    )

@@ -7,6 +7,7 @@ before they touch an error.
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from attrs import field, frozen
 
@@ -28,7 +29,8 @@ from smspop_async.errors import (
 from smspop_async.mask import Redactor
 
 LOOK_FIRST = (
-    "The campaign may have been sent: look for it in the dashboard or in campaigns.list() before sending again."
+    "The campaign may have been sent: "
+    "look for it in the dashboard or in campaigns.list() before sending again."
 )
 
 
@@ -49,6 +51,48 @@ def server_error(status: int, delivery: Delivery = Delivery.UNKNOWN) -> ServerEr
     return ServerError(f"The server failed with status {status}. {advice}", status=status, delivery=delivery)
 
 
+def moved(reply: Reply, url: str) -> APIStatusError | None:
+    """The error for the two kinds of redirect that prove that the application never saw the request.
+
+    301 and 308 to https name the address to configure; 302 to a login page says that this one is not the API's.
+    None for any other redirect.
+    """
+    target = _redirect_target(reply, url)
+    if target is not None and reply.status in (301, 308) and target.startswith("https://"):
+        base = target.removesuffix("/").removesuffix("/campaigns")
+        advice = f"Set base_url (or SMSPOP_BASE_URL) to {base}"
+    elif target is not None and reply.status == 302 and "login" in urlsplit(target).path.lower():  # noqa: PLR2004
+        advice = f"It asks for a login at {target}: check that base_url (or SMSPOP_BASE_URL) is the API's URL"
+    else:
+        return None
+    return APIStatusError(
+        f"The server moved the request elsewhere (status {reply.status}). Nothing was sent. {advice}.",
+        status=reply.status,
+    )
+
+
+def _redirect_target(reply: Reply, url: str) -> str | None:
+    """Where a redirect points, without user info, query and fragment, which may hold secrets."""
+    location = reply.headers.get("Location")
+    if not location:
+        return None
+    try:
+        parts = urlsplit(urljoin(url, location))
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return None
+    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}{port}{_plain_path(parts.path)}" if host else None
+
+
+def _plain_path(path: str) -> str:
+    """A path of words, as routes are; one that may hold more is not shown."""
+    return path if _ROUTE.fullmatch(path) else "/…"
+
+
+_ROUTE = re.compile(r"(/[A-Za-z_-]{0,30}(v?\d{0,3})?(\.php)?){0,8}")
+
+
 def text_of(value: object) -> str:
     """Return `value` where it is a text, else an empty one."""
     return value if isinstance(value, str) else ""
@@ -58,15 +102,22 @@ def refusal(reply: Reply, body: Mapping[str, Any], context: Context) -> APIStatu
     """The error for a refusal: the class by status and the API's words, the text with the next step."""
     status = reply.status
     words = context.redact(text_of(body.get("message")))
+    if 300 <= status <= 399:  # noqa: PLR2004
+        return moved(reply, context.url) or APIStatusError(
+            f"The server answered with a redirect (status {status}), which is never followed. Nothing was sent. "
+            "Check base_url: the API's address ends in /api.",
+            status=status,
+        )
     make = _BY_STATUS.get(status)
     if make is not None:
         return make(reply, body, context, words)
     if 200 <= status <= 299:  # noqa: PLR2004
         return APIStatusError(
-            f"The API refused the campaign{_quote(words)}. Nothing was sent.", status=status, api_message=words
+            f"The API refused the request{_quote(words)}. Nothing was sent.", status=status, api_message=words
         )
+    text = f"The server refused the request with status {status}{_quote(words)}. Nothing was sent."
     return APIStatusError(
-        f"The server refused the request with status {status}{_quote(words)}. Nothing was sent. {_ADVICE.get(status, '')}".strip(),
+        f"{text} {_ADVICE.get(status, '')}".rstrip(),
         status=status,
         api_message=words,
     )
@@ -80,6 +131,9 @@ _ADVICE = {
 }
 
 
+_CATEGORY = re.compile(r"classified as ['\"]?([\w -]{1,60}?)['\"]? (?:is|are) ", re.IGNORECASE)
+
+
 def _unauthenticated(_: Reply, __: Mapping[str, Any], ___: Context, words: str) -> APIStatusError:
     return AuthenticationError(
         "The API does not accept the token (401). Nothing was sent. "
@@ -91,29 +145,36 @@ def _unauthenticated(_: Reply, __: Mapping[str, Any], ___: Context, words: str) 
 
 def _no_credits(_: Reply, __: Mapping[str, Any], ___: Context, words: str) -> APIStatusError:
     return InsufficientCreditsError(
-        f"Not enough SMS credits (402){_quote(words)}. This campaign was not sent. Buy credits, then send the rest.",
+        f"Not enough SMS credits (402){_quote(words)}. Nothing was sent by this request. "
+        "Buy credits, then send the rest.",
         status=402,
         api_message=words,
     )
 
 
-def _forbidden(_: Reply, __: Mapping[str, Any], ___: Context, words: str) -> APIStatusError:
-    if "inactive" in words.lower():
+# The class is told by the API's own words, the text shows the redacted ones: a word of the message may be one
+# of those that tell.
+
+
+def _forbidden(_: Reply, body: Mapping[str, Any], context: Context, words: str) -> APIStatusError:
+    said = text_of(body.get("message"))
+    if "inactive" in said.lower():
         return AccountInactiveError(
             f"The account is inactive (403){_quote(words)}. Nothing was sent. Contact SMSPop's support.",
             status=403,
             api_message=words,
         )
-    match = re.search(r"classified as ['\"]?([\w -]+?)['\"]? (?:is|are) ", words, re.IGNORECASE)
-    if match or "rejected" in words.lower():
+    match = _CATEGORY.search(said)
+    if match or "rejected" in said.lower():
         return ContentRejectedError(
-            f"The API rejected the message for its content (403){_quote(words)}. Nothing was sent. Change the text.",
-            category=match[1] if match else None,
+            f"The API rejected the message for its content (403){_quote(words)}. Nothing was sent. "
+            "Change the text.",
+            category=context.redact(match[1]) if match else None,
             status=403,
             api_message=words,
         )
     return PermissionDeniedError(
-        f"The API forbids this (403){_quote(words)}. This campaign was not sent. Ask SMSPop's support.",
+        f"The API forbids this (403){_quote(words)}. Nothing was sent by this request. Ask SMSPop's support.",
         status=403,
         api_message=words,
     )
@@ -121,12 +182,12 @@ def _forbidden(_: Reply, __: Mapping[str, Any], ___: Context, words: str) -> API
 
 def _invalid(_: Reply, body: Mapping[str, Any], context: Context, words: str) -> APIStatusError:
     raw = body.get("errors")
-    errors = (
-        {context.redact(str(key)): _field_words(value, context.redact) for key, value in raw.items()}
-        if isinstance(raw, Mapping)
-        else {}
-    )
-    if "sender_id" in errors or ("sender" in words.lower() and not errors):
+    fields = raw if isinstance(raw, Mapping) else {}  # PHP writes an empty map as []
+    errors = {
+        context.redact(str(key)): _field_words(value, context.redact)
+        for key, value in list(fields.items())[:_FIELDS_SHOWN]
+    }
+    if "sender_id" in fields or ("sender" in text_of(body.get("message")).lower() and not fields):
         return InvalidSenderError(
             f"The API does not know this sender ID (422){_quote(words)}. Nothing was sent. "
             "Use one that the dashboard lists for the account.",
@@ -134,15 +195,21 @@ def _invalid(_: Reply, body: Mapping[str, Any], context: Context, words: str) ->
             api_message=words,
         )
     named = "; ".join(f"{field}: {' '.join(said)}" for field, said in errors.items())
+    named = f" ({named})" if named else ""
     return ValidationError(
-        f"The API refused the request as invalid (422){_quote(words)}{f' ({named})' if named else ''}. Nothing was sent.",
+        f"The API refused the request as invalid (422){_quote(words)}{named}. Nothing was sent.",
         errors=errors,
         api_message=words,
     )
 
 
+_FIELDS_SHOWN = 20
+"""Fields, and words about each, that an error carries: one of 500 bad contacts is told by the first."""
+
+
 def _field_words(value: object, redact: Redactor) -> tuple[str, ...]:
-    return tuple(redact(str(word)) for word in (value if isinstance(value, list | tuple) else [value]))
+    said = value if isinstance(value, list) else [value]
+    return tuple(redact(str(word)) for word in said[:_FIELDS_SHOWN])
 
 
 def _throttled(reply: Reply, _: Mapping[str, Any], context: Context, words: str) -> APIStatusError:

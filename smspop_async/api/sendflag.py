@@ -13,9 +13,9 @@ the flag is up and stays up, also when the write fails: the kernel may have take
 
 One refinement matters in practice. A pooled connection that the server closed after its last reply looks
 alive until the loop hears of it, and a POST on it would raise the flag for nothing. So the last act before
-the flag goes up is to look at the connection: is the transport closing already, or does the socket hold an
-end-of-file (or, on a plain connection, any byte, which no server may send before our request)? Then the
-payload refuses to write, not one byte is handed over, and the request is NOT_SENT, on a connection that is
+the flag goes up is to look at the connection: is the transport closing already, has aiohttp read something on it
+that nobody asked for, or does the socket hold an end-of-file (or, on a plain connection, any byte, which no
+server may send before our request)? Then the payload refuses to write, not one byte is handed over, and the request is NOT_SENT, on a connection that is
 *stale*. What remains is the race of a server that closes while our bytes travel; no client can see
 through that one. Therefore a client that met two stale connections stops re-using connections at that origin
 (`smspop_async.api.transport`).
@@ -32,7 +32,9 @@ from aiohttp import ClientConnectionResetError
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 
-_HANG_UP: Final = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0) | getattr(select, "POLLERR", 0)
+_HANG_UP: Final = (
+    getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0) | getattr(select, "POLLERR", 0)
+)
 _READABLE: Final = getattr(select, "POLLIN", 0)
 
 
@@ -86,8 +88,10 @@ class FlaggedPayload(BytesPayload):
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Look at the connection, raise the flag, write."""
-        self.reused = self._connections.note(getattr(writer, "protocol", writer))
-        if is_stale(writer.transport):
+        protocol = getattr(writer, "protocol", writer)
+        self.reused = self._connections.note(protocol)
+        # A stray reply that the loop has read already would be taken for the answer to this request.
+        if getattr(protocol, "should_close", False) or is_stale(writer.transport):
             self.flag = SendFlag.STALE
             raise ClientConnectionResetError("The connection was closed before the request was written")
         self.flag = SendFlag.UP
@@ -100,7 +104,8 @@ def is_stale(transport: _Transport | None) -> bool:
         return True
     sock = transport.get_extra_info("socket")
     fileno = getattr(sock, "fileno", lambda: -1)()
-    if fileno < 0 or not hasattr(select, "poll"):  # Windows has no poll: the closing transport is all it shows
+    # Windows has no poll: there the closing transport is all that shows.
+    if fileno < 0 or not hasattr(select, "poll"):
         return False
     is_tls = transport.get_extra_info("ssl_object") is not None
     wanted = _HANG_UP if is_tls else _HANG_UP | _READABLE

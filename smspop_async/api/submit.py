@@ -6,7 +6,7 @@ Every attempt ends in a verdict (`smspop_async.api.classify`). Only two of them 
   `RetryPolicy.attempts`. A stale pooled connection is not the server's failure: it is replaced at once, at
   most as often as the pool has connections, and costs no attempt.
 * **429**: turned away before the application ran. The gate that all requests of the client share closes for
-  ``Retry-After``, and this campaign waits with the others.
+  ``Retry-After``, and this campaign waits with the others. It closes after the last attempt too.
 
 Everything else is final here. An `Attempt` outlives a cancellation, so that whoever cancelled can still ask
 whether the campaign may have left.
@@ -21,7 +21,7 @@ import anyio
 from attrs import field, frozen
 from yarl import URL
 
-from smspop_async.api.classify import Context, Rejected, Unknown, Unsent, Verdict, classify
+from smspop_async.api.classify import Accepted, Context, Rejected, Unknown, Unsent, Verdict, classify
 from smspop_async.api.gate import Gate, Sleep
 from smspop_async.api.retry import backoff
 from smspop_async.api.sendflag import FlaggedPayload, SendFlag
@@ -75,13 +75,17 @@ class Attempt:
     def __init__(self) -> None:
         self.payload: FlaggedPayload | None = None
         self.reply: Reply | None = None
+        self.verdict: Verdict | None = None
+        """What the last request came to; None while one is under way."""
         self.count = 0
         self.throttled = 0
         """How often it was turned away by a rate limit."""
 
     @property
     def may_have_left(self) -> bool:
-        """Whether the server may have the campaign, from the request under way or the last one."""
+        """Whether the server may have acted: on the request under way, or on the last one."""
+        if isinstance(self.verdict, Rejected | Unsent):
+            return False
         return self.payload is not None and self.payload.flag is SendFlag.UP
 
 
@@ -127,40 +131,44 @@ class Submitter:
             await self.gate.passing(sleep, abandoned=abandoned)
             if abandoned():
                 return Unsent(error=ConfigurationError("The run stopped before this campaign was submitted."))
-            verdict = await self._post(submission, attempt)
+            verdict = attempt.verdict = await self._post(submission, attempt)
             if isinstance(verdict, Unsent) and verdict.stale and stale_left > 0:
                 stale_left -= 1
                 continue
             attempt.count += 1
-            attempt.throttled += isinstance(verdict, Rejected) and isinstance(verdict.error, RateLimitError)
             delay = self._delay(verdict, attempt.count)
-            if delay is None or abandoned():
-                return verdict
-            reason = type(verdict.error).__name__ if isinstance(verdict, Unsent | Rejected) else ""
-            notify(
-                self.observer,
-                CampaignRetried(name=submission.name, attempt=attempt.count, delay=delay, reason=reason),
-            )
-            if isinstance(verdict, Unsent):
-                await sleep(delay)
-            else:
+            throttled = delay is not None and isinstance(verdict, Rejected)
+            if delay is not None and throttled:
+                attempt.throttled += 1
                 self.gate.hold(delay)
+            if delay is None or attempt.count >= self.retry.attempts or abandoned():
+                return verdict
+            self._tell(submission, attempt, verdict, delay)
+            if not throttled:
+                await sleep(delay)
 
     def _delay(self, verdict: Verdict, failed: int) -> float | None:
-        """Seconds until the next attempt, or None where the verdict stands."""
-        if failed >= self.retry.attempts:
+        """Seconds until this may be tried again, or None where the verdict stands."""
+        if isinstance(verdict, Accepted | Unknown) or isinstance(verdict.error, ConfigurationError):
             return None
         waited = backoff(self.retry, failed, self.clock.draw())
         if isinstance(verdict, Unsent):
-            return None if isinstance(verdict.error, ConfigurationError) else waited
-        if isinstance(verdict, Rejected) and isinstance(verdict.error, RateLimitError):
-            asked = verdict.error.retry_after
-            return waited if asked is None else min(asked, self.retry.max_retry_after)
-        return None
+            return waited
+        if not isinstance(verdict.error, RateLimitError):
+            return None
+        asked = verdict.error.retry_after
+        return waited if asked is None else min(asked, self.retry.max_retry_after)
+
+    def _tell(self, submission: Submission, attempt: Attempt, verdict: Verdict, delay: float) -> None:
+        reason = "" if isinstance(verdict, Accepted) else type(verdict.error).__name__
+        notify(
+            self.observer,
+            CampaignRetried(name=submission.name, attempt=attempt.count, delay=delay, reason=reason),
+        )
 
     async def _post(self, submission: Submission, attempt: Attempt) -> Verdict:
         """Post once, in a slot of the pool, and say what came of it."""
-        attempt.payload = attempt.reply = None
+        attempt.payload = attempt.reply = attempt.verdict = None
         try:
             slot = self.transport.slot()
         except ConfigurationError as error:
@@ -171,13 +179,11 @@ class Submitter:
             except ConfigurationError as error:
                 return Unsent(error=error)
             payload = attempt.payload = self.transport.payload(submission.body)
-            notify(
-                self.observer, CampaignSubmitted(name=submission.name, contacts=len(submission.numbers))
-            )
+            notify(self.observer, CampaignSubmitted(name=submission.name, contacts=len(submission.numbers)))
             try:
                 attempt.reply = await self.transport.post(self.url, payload, headers, self.timeouts)
             except NoReplyError as failure:
-                return no_reply(failure, payload.flag)
+                return no_reply(failure, payload)
         token = headers["Authorization"].partition(" ")[2]
         context = Context(
             url=str(self.url),
@@ -188,12 +194,13 @@ class Submitter:
         return classify(attempt.reply, submission.numbers, context)
 
 
-def no_reply(failure: NoReplyError, flag: SendFlag) -> Unknown | Unsent:
+def no_reply(failure: NoReplyError, payload: FlaggedPayload) -> Unknown | Unsent:
     """What the lack of a reply means: the flag decides, never the exception."""
-    if flag is SendFlag.UP:
+    if payload.flag is SendFlag.UP:
         return Unknown(error=connection_error(failure, Delivery.UNKNOWN, _MAY_HAVE_LEFT))
     error = connection_error(failure, Delivery.NOT_SENT, _NEVER_LEFT)
-    return Unsent(error=error, stale=flag is SendFlag.STALE)
+    # A server that speaks first on a fresh connection is no stale one: trying at once would not help.
+    return Unsent(error=error, stale=payload.flag is SendFlag.STALE and payload.reused)
 
 
 def connection_error(failure: NoReplyError, delivery: Delivery, advice: str) -> SmsPopError:

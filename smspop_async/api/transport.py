@@ -2,12 +2,12 @@
 
 aiohttp is friendly by default, and each of these kindnesses can text people twice or leak the token, so every
 request switches them off: redirects (a 301 turns the POST into a GET, a 307 re-sends numbers to another
-origin), cookies, proxies and ``.netrc`` from the environment, middlewares that retry, ``raise_for_status``. A session that is handed
-in lends its *connector* (pool, TLS, resolver) and its trace configurations; our requests run in a
-session of our own on top of it, because a session's cookie jar and default headers cannot be switched
+origin), cookies, proxies and ``.netrc`` from the environment, middlewares that retry, ``raise_for_status``. A
+session that is handed in lends its *connector* (pool, TLS, resolver) and its trace configurations; our requests
+run in a session of our own on top of it, because a session's cookie jar and default headers cannot be switched
 off request by request. The lender stays the owner: neither session nor connector is ever closed here.
 
-Waiting happens here before the clock starts: a slot is taken first, and there are as many slots as the pool has
+Waiting happens before the clock starts: a slot is taken first, and there are as many slots as the pool has
 connections, so that a time limit is never spent on waiting for a free connection.
 
 Replies are read in pieces under a cap, decompressed: a few kilobytes of gzip may not become gigabytes.
@@ -16,7 +16,8 @@ Replies are read in pieces under a cap, decompressed: a few kilobytes of gzip ma
 import asyncio
 import os
 from collections.abc import Mapping
-from ssl import SSLContext
+from contextlib import suppress
+from ssl import SSLContext, SSLError
 
 import aiohttp
 import anyio
@@ -78,6 +79,7 @@ class Transport:
         self._connections = Connections()
         self._stale = 0
         self._closed = False
+        self._closing: asyncio.Future[None] | None = None
 
     @property
     def slots(self) -> int:
@@ -154,13 +156,7 @@ class Transport:
                 proxy=self._settings.proxy,
                 ssl=True if self._settings.ssl is None else self._settings.ssl,
             ) as response:
-                if payload is not None and payload.flag is not SendFlag.UP:
-                    # Somebody else's answer, or a goodbye to an idle connection: our request is still here.
-                    response.close()
-                    raise NoReplyError("the server spoke before the request was written")
-                return Reply(
-                    status=response.status, headers=response.headers, body=await _read_capped(response)
-                )
+                return await _read(response, payload)
         except NoReplyError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the flag alone decides what it means
@@ -175,6 +171,8 @@ class Transport:
             self._loop, self._slots = loop, anyio.Semaphore(self.slots, fast_acquire=True)
         if self._loop is not loop:
             raise ConfigurationError(_SECOND_LOOP)
+        if self._session.closed:
+            raise ConfigurationError(_LENDER_CLOSED)
         return self._session
 
     def _make_session(self) -> aiohttp.ClientSession:
@@ -182,7 +180,7 @@ class Transport:
         if borrowed is None:
             return _session(aiohttp.TCPConnector(limit=self._settings.max_connections), owned=True)
         if borrowed.closed or borrowed.connector is None:
-            raise ConfigurationError("The aiohttp session handed to SmsPop is closed.")
+            raise ConfigurationError(_LENDER_CLOSED)
         # aiohttp has no public name for the loop of a session that does not warn.
         if getattr(borrowed, "_loop", None) not in (None, asyncio.get_running_loop()):
             raise ConfigurationError(_SECOND_LOOP)
@@ -192,10 +190,20 @@ class Transport:
         """Close what was opened here. Safe to call twice, and in a loop that is not the one of the session."""
         self._closed = True
         session, self._session = self._session, None
-        if session is not None and self._loop is not None and not self._loop.is_closed():
+        if session is None or self._loop is None:
+            return
+        if self._loop is asyncio.get_running_loop() or self._loop.is_closed():
             await session.close()
+            return
+        # Sockets may be touched by their own loop alone; it gets to it when it runs (again).
+        with suppress(RuntimeError):  # it was closed meanwhile
+            self._loop.call_soon_threadsafe(self._close_later, session)
+
+    def _close_later(self, session: aiohttp.ClientSession) -> None:
+        self._closing = asyncio.ensure_future(session.close())
 
 
+_LENDER_CLOSED = "The aiohttp session handed to SmsPop is closed. Keep it open while SmsPop is in use."
 _SECOND_LOOP = (
     "This SmsPop client belongs to another event loop. Make one client per loop: create it inside the "
     "coroutine that asyncio.run() runs, and close it there (async with SmsPop() as sms: …)."
@@ -223,6 +231,14 @@ def _client_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
         sock_connect=timeouts.connect,
         sock_read=timeouts.read,
     )
+
+
+async def _read(response: aiohttp.ClientResponse, payload: FlaggedPayload | None) -> Reply:
+    if payload is not None and payload.flag is not SendFlag.UP:
+        # Somebody else's answer, or a goodbye to an idle connection: our request is still here.
+        response.close()
+        raise NoReplyError("the server spoke before the request was written")
+    return Reply(status=response.status, headers=response.headers, body=await _read_capped(response))
 
 
 async def _read_capped(response: aiohttp.ClientResponse) -> bytes:
@@ -265,9 +281,8 @@ def describe(error: BaseException) -> str:
         if isinstance(error, kind):
             reason = getattr(error, "os_error", error)
             errno = getattr(reason, "errno", None)
-            return f"{words} ({_errno_words(errno)})" if isinstance(errno, int) and errno > 0 else words
+            # The "errno" of a TLS error and of the resolver is none of the system's numbers.
+            if isinstance(reason, SSLError) or not isinstance(errno, int) or errno <= 0:
+                return words
+            return f"{words} ({os.strerror(errno).lower()})"
     return f"the request could not be made ({type(error).__name__})"
-
-
-def _errno_words(errno: int) -> str:
-    return os.strerror(errno).lower()

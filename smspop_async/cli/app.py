@@ -1,6 +1,6 @@
 """The commands under one roof: parsing, and what becomes of an error that no command dealt with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -28,6 +28,11 @@ def _version() -> str:
         return "not installed"
 
 
+def _shown_default(value: object) -> str | None:
+    """A flag that is off by default goes without saying."""
+    return None if value is False else str(value)
+
+
 def make_app() -> App:
     """Build the command-line application."""
     app = App(
@@ -35,14 +40,15 @@ def make_app() -> App:
         help=_ABOUT,
         help_epilogue=HELP,
         version=_version,
-        default_parameter=Parameter(negative=()),
+        default_parameter=Parameter(negative=(), show_default=_shown_default),
         suppress_keyboard_interrupt=False,
         result_action="return_value",
         exit_on_error=False,
         print_error=False,
     )
-    for number, command in enumerate((send, check, campaigns, sandbox)):
-        app.command(command, sort_key=number)
+    commands: tuple[Callable[..., int], ...] = (send, check, campaigns, sandbox)
+    for place, command in enumerate(commands):
+        app.command(command, sort_key=place)
     return app
 
 
@@ -51,16 +57,19 @@ def run(argv: Sequence[str]) -> int:
     screen = Screen()
     json = "--json" in argv
     sending = argv[:1] == ["send"]
+    app = make_app()
     try:
         _refuse_token(argv)
-        code = make_app()(argv)
+        code = app(argv)
     except CycloptsError as error:
-        help_at = f"smspop {argv[0]} --help" if argv and not argv[0].startswith("-") else "smspop --help"
-        misuse = MisuseError(f"{error} See {help_at}")
+        command = f"{argv[0]} " if argv and argv[0] in app else ""
+        misuse = MisuseError(f"{str(error).rstrip('.')}. For help, type: smspop {command}--help")
         return tell_failure(screen, misuse, Exit.USAGE, json=json, nothing_sent=sending)
     except KeyboardInterrupt as stop:
         interrupted = MisuseError(str(stop) or "Interrupted.")
-        return tell_failure(screen, interrupted, Exit.INTERRUPTED, json=json, nothing_sent=sending and not stop.args)
+        return tell_failure(
+            screen, interrupted, Exit.INTERRUPTED, json=json, nothing_sent=sending and not stop.args
+        )
     except Exception as error:  # noqa: BLE001 - the last place where it can be said in one line
         return tell_failure(screen, error, exit_of_error(error), json=json, nothing_sent=sending)
     return code if isinstance(code, int) else Exit.OK

@@ -2,8 +2,7 @@
 
 import asyncio
 import warnings
-from contextlib import aclosing
-from itertools import count as counting
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import anyio
@@ -52,18 +51,39 @@ def campaigns(
     return Exit.OK
 
 
-async def _fetch(url: str, limit: int, timeout: float, interruption: Interruption) -> list[Campaign] | None:  # noqa: ASYNC109 - of one request
+async def _fetch(url: str, limit: int, seconds: float, interruption: Interruption) -> list[Campaign] | None:
     """The first campaigns, or None when interrupted."""
     scope = anyio.CancelScope()
     loop = asyncio.get_running_loop()
     found: list[Campaign] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PlaintextTokenWarning)  # told already
-        client = SmsPop(base_url=url, timeout=timeout)
+        client = SmsPop(base_url=url, timeout=seconds)
     with interruption.softly(lambda: loop.call_soon_threadsafe(scope.cancel), lambda: "Left at once."):
         async with client:
             with scope:
-                async with aclosing(client.campaigns.list()) as listed:
-                    for _ in counting():
-                        pass
+                async for campaign in client.campaigns.list():
+                    found.append(campaign)
+                    if len(found) == limit:
+                        break
     return None if scope.cancelled_caught else found
+
+
+def _table(found: Iterable[Campaign]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for header in ("ID", "Name", "Sender", "Status"):
+        table.add_column(header)
+    for campaign in found:
+        cells = (campaign.id, campaign.name, campaign.sender_id, campaign.status)
+        table.add_row(*map(printable, cells))
+    return table
+
+
+def _values(campaign: Campaign) -> dict[str, Any]:
+    return {
+        "id": campaign.id,
+        "name": campaign.name,
+        "message": campaign.message,
+        "sender_id": campaign.sender_id,
+        "status": campaign.status,
+    }

@@ -46,7 +46,7 @@ def check(
         wanted: Who would get it.
     """
     screen = Screen()
-    message = message_of(text, default="") or None
+    message = None if text.message is None and text.message_file is None else message_of(text)
     with Interruption(), contacts_file(contacts, screen) as path:
         plan = plan_campaign(
             path,
@@ -75,7 +75,9 @@ def _show(screen: Screen, plan: Plan, message: str | Template | None, source: st
         screen.tell()
         screen.tell(problem_table(plan.invalid[:limit]))
         if plan.invalid_count > limit:
-            screen.tell(f"and {count(plan.invalid_count - limit, 'more')}: --limit 1000, or --json, shows them")
+            screen.tell(
+                f"and {count(plan.invalid_count - limit, 'more row')}: --limit 1000, or --json, shows all"
+            )
     screen.tell()
     if plan.invalid_count:
         screen.tell(f"{count(plan.invalid_count, 'row')} would not be sent to. Nothing was sent.", "bold red")

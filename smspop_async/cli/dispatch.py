@@ -9,7 +9,7 @@ none is ever wrapped into a group.
 import asyncio
 import time
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from string import Template
@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 from attrs import frozen
 
 from smspop_async.batch.client import SmsPop
+from smspop_async.batch.plan import Plan
 from smspop_async.batch.report import Report
 from smspop_async.batch.stream import Batch
 from smspop_async.cli.interruption import Interruption
@@ -40,7 +41,7 @@ _LOOKING_SHARE: Final = 20
 
 @frozen(kw_only=True)
 class Job:
-    """What `dispatch` sends, settled and confirmed."""
+    """What is to be sent, and how."""
 
     contacts: Path
     message: str | Template
@@ -54,9 +55,6 @@ class Job:
     suppress: Path | None
     pace: PaceOptions
     care: CareOptions
-    expected: int
-    """Contacts that are submitted, by the plan."""
-    credits: int
 
 
 @frozen(kw_only=True)
@@ -78,23 +76,23 @@ class _Target:
     sandbox: Sandbox | None = None
 
 
-async def dispatch(job: Job, screen: Screen, interruption: Interruption) -> Ending:
+async def dispatch(job: Job, plan: Plan, screen: Screen, interruption: Interruption) -> Ending:
     """Send, show the progress, and return how it ended. Raises nothing for what the server does."""
-    async with _target(job) as target:
+    async with _target(job, plan) as target:
         if target.sandbox is not None:
             screen.say(f"Sandbox at {target.base_url}: this is a rehearsal, nobody is texted.", "bold green")
-        follower = _Follower(job, screen, interruption)
+        follower = _Follower(job, plan, screen, interruption)
         report, error = await follower.follow(target)
         delivered = None if target.sandbox is None else sum(each.sent for each in target.sandbox.campaigns)
         return Ending(report=report, error=error, delivered=delivered)
 
 
 @asynccontextmanager
-async def _target(job: Job) -> AsyncIterator[_Target]:
+async def _target(job: Job, plan: Plan) -> AsyncGenerator[_Target]:
     if job.base_url is not None:
         yield _Target(token=None, base_url=job.base_url)
         return
-    sandbox = Sandbox(latency=_SANDBOX_LATENCY, credits=max(_SANDBOX_CREDITS, job.credits))
+    sandbox = Sandbox(latency=_SANDBOX_LATENCY, credits=max(_SANDBOX_CREDITS, plan.credits))
     sandbox.add_sender(job.sender_id)
     async with sandbox:
         yield _Target(token=sandbox.token, base_url=sandbox.api_url, sandbox=sandbox)
@@ -103,8 +101,9 @@ async def _target(job: Job) -> AsyncIterator[_Target]:
 class _Follower:
     """Follows one run."""
 
-    def __init__(self, job: Job, screen: Screen, interruption: Interruption) -> None:
+    def __init__(self, job: Job, plan: Plan, screen: Screen, interruption: Interruption) -> None:
         self._job = job
+        self._expected = plan.valid
         self._screen = screen
         self._interruption = interruption
         self._display: Display = display_for(screen)
@@ -116,9 +115,10 @@ class _Follower:
     async def follow(self, target: _Target) -> tuple[Report | None, Exception | None]:
         loop = asyncio.get_running_loop()
 
-        def stop() -> None:
-            loop.call_soon_threadsafe(self._interrupt)
+        def stop() -> object:
+            return loop.call_soon_threadsafe(self._interrupt)
 
+        error: Exception | None = None
         with self._interruption.softly(stop, self._last_words), self._display:
             async with anyio.create_task_group() as tasks:
                 error = await self._run(target, tasks)
@@ -161,9 +161,7 @@ class _Follower:
             name=job.name,
             chunk_size=job.chunk_size,
             max_concurrency=pace.concurrency,
-            rate_limit=RateLimit(
-                contacts_per_second=pace.rate, requests_per_second=pace.requests_per_second
-            ),
+            rate_limit=RateLimit(contacts_per_second=pace.rate, requests_per_second=pace.requests_per_second),
             suppress=job.suppress,
             reconcile=None if job.care.no_reconcile else ReconcilePolicy(),
             canary=not job.care.no_canary,
@@ -182,7 +180,7 @@ class _Follower:
             await anyio.sleep(max(self._display.interval, _LOOKING_SHARE * (time.perf_counter() - began)))
 
     def _show(self, batch: Batch) -> None:
-        self._display.show(Pace.of(batch.progress, self._job.expected))
+        self._display.show(Pace.of(batch.progress, self._expected))
 
     def _note(self, event: Event) -> None:
         """Keep what the person may need to know; say what makes the run wait."""
@@ -192,9 +190,8 @@ class _Follower:
             self._retries += 1
             if self._retries <= _RETRIES_TOLD:
                 more = " (more of these are not shown)" if self._retries == _RETRIES_TOLD else ""
-                self._screen.say(
-                    f"{printable(event.name)} was not taken ({printable(event.reason)}): again in {event.delay:.1f} s{more}"
-                )
+                what = f"{printable(event.name)} was not taken ({printable(event.reason)})"
+                self._screen.say(f"{what}: again in {event.delay:.1f} s{more}")
 
     def _interrupt(self) -> None:
         """Runs in the event loop, soon after the signal."""

@@ -14,7 +14,7 @@ from rich.text import Text
 from smspop_async.api.models import Status
 from smspop_async.batch.outcomes import ContactOutcome
 from smspop_async.batch.report import Report
-from smspop_async.cli.exits import Exit, may_have_texted
+from smspop_async.cli.exits import may_have_texted
 from smspop_async.cli.progress import duration
 from smspop_async.cli.recap import count, grid, line_of
 from smspop_async.cli.screen import printable
@@ -79,12 +79,19 @@ def final_screen(report: Report, problems: list[Problem], *, delivered: int | No
     """The counts, what stopped the run, discrepancies and problems."""
     parts: list[Text | Table] = [_headline(report), _counts(report)]
     if delivered is not None:
-        parts.append(Text(f"This was a rehearsal: the sandbox holds {count(delivered, 'text')}, and nobody got one."))
+        parts.append(
+            Text(f"This was a rehearsal: the sandbox holds {count(delivered, 'text')}, and nobody got one.")
+        )
     if report.stopped_by is not None:
         parts.append(_stop(report.stopped_by))
-    parts += [Text(f"Discrepancy: {printable(words)}", style="yellow") for words in report.discrepancies[:_DISCREPANCIES]]
+    parts += [
+        Text(f"Discrepancy: {printable(words)}", style="yellow")
+        for words in report.discrepancies[:_DISCREPANCIES]
+    ]
     if len(report.discrepancies) > _DISCREPANCIES:
-        parts.append(Text(f"and {len(report.discrepancies) - _DISCREPANCIES:,} more (see --json)", style="yellow"))
+        parts.append(
+            Text(f"and {len(report.discrepancies) - _DISCREPANCIES:,} more (see --json)", style="yellow")
+        )
     if problems:
         parts += [Text(), _problem_table(problems)]
     return Group(*parts)
@@ -92,11 +99,14 @@ def final_screen(report: Report, problems: list[Problem], *, delivered: int | No
 
 def _headline(report: Report) -> Text:
     sent = report.counts[Status.SENT] + report.counts[Status.ACCEPTED]
-    words = "Interrupted after" if report.cancelled else "Stopped after" if report.stopped_by else "Finished in"
+    words = (
+        "Interrupted after" if report.cancelled else "Stopped after" if report.stopped_by else "Finished in"
+    )
     campaigns = count(len(report.campaigns), "campaign")
     style = "bold yellow" if report.cancelled or report.stopped_by else "bold"
     return Text(
-        f"{words} {duration(report.elapsed)}: {count(sent, 'contact')} texted, {campaigns} (run {report.run})", style
+        f"{words} {duration(report.elapsed)}: {count(sent, 'contact')} texted, {campaigns} (run {report.run})",
+        style,
     )
 
 
@@ -123,15 +133,20 @@ def _problem_table(problems: list[Problem]) -> Table:
     table.add_column("Status", no_wrap=True)
     table.add_column("Why")
     for problem in problems:
-        for outcome in problem.first:
+        for at, outcome in enumerate(problem.first):
             table.add_row(
                 f"{line_of(outcome.line, outcome.index):,}",
                 printable(mask_number(outcome.phone_number)),
                 problem.status.value,
-                printable(problem.detail),
+                "the same" if at else printable(problem.detail) or _MEANINGS[problem.status][1],
             )
         if problem.rows > len(problem.first):
-            table.add_row("", "", "", Text(f"and {count(problem.rows - len(problem.first), 'more row', 'more rows')}", "dim"))
+            table.add_row(
+                "",
+                "",
+                "",
+                Text(f"and {count(problem.rows - len(problem.first), 'more row', 'more rows')}", "dim"),
+            )
     return table
 
 
@@ -150,7 +165,14 @@ def next_steps(report: Report, *, report_at: Path | None, template: bool) -> Ite
     elif counts[Status.NOT_SUBMITTED]:
         yield from _the_rest(report_at, template=template)
     elif (counts[Status.FAILED] or counts[Status.INVALID]) and report_at is None:
-        yield "To have every row and its outcome in a file, add --report out.csv."
+        yield "Next time, --report out.csv keeps every row and its outcome."
+
+
+def rehearsal_steps(source: str) -> Iterator[str]:
+    """What to type for the real thing."""
+    yield "To send it for real, make a token in the dashboard (API Tokens -> Create), then:"
+    yield "export SMSPOP_TOKEN='…'"
+    yield f"smspop send {shlex.quote(source)} --message 'Your text' --sender YOURID --report out.csv"
 
 
 def _the_rest(report_at: Path | None, *, template: bool) -> Iterator[str]:
@@ -188,20 +210,9 @@ def steps_grid(steps: list[str]) -> Table:
     return grid(("Next" if at == 0 else "", printable(step)) for at, step in enumerate(steps))
 
 
-def ending_values(report: Report | None, error: Exception | None, code: Exit) -> dict[str, Any]:
-    """The outcome of the command as plain values."""
-    return {
-        "exit_code": int(code),
-        "error": error_values(error),
-        "report": None if report is None else report.to_dict(),
-    }
-
-
-def error_values(error: BaseException | None) -> dict[str, Any] | None:
-    """An error as plain values."""
-    if error is None:
-        return None
-    values: dict[str, Any] = {"error": type(error).__name__, "message": str(error)}
+def error_values(error: BaseException, text: str) -> dict[str, Any]:
+    """An error as plain values, in the words that were shown for it."""
+    values: dict[str, Any] = {"error": type(error).__name__, "message": text}
     if isinstance(error, SmsPopError):
         values["delivery"] = error.delivery.value
     return values

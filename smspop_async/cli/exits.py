@@ -35,7 +35,7 @@ Exit codes
 - 0: all contacts were sent to or accepted (or are duplicates or suppressed)
 - 1: the run could not start, or was declined; nothing was sent
 - 2: wrong usage, or --yes is missing where nobody can be asked; nothing was sent
-- 3: finished, with contacts failed, rejected, invalid, unknown or not submitted
+- 3: finished, with contacts failed, rejected, invalid, unknown or not submitted, or without its --report
 - 4: stopped by the API (401 token, 402 credits, 403 account or content, 422 sender ID or data)
 - 130: interrupted by Ctrl-C or SIGTERM; the report tells what was sent until then
 

@@ -20,7 +20,7 @@ def describe(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError):
         what = error.strerror or type(error).__name__
-        return f"{error.filename}: {what}" if error.filename is not None else what
+        return f"{what}: {error.filename}." if error.filename is not None else f"{what}."
     words = Redactor((os.environ.get(TOKEN_VARIABLE, ""),))(str(error))
     return (
         f"An error that should not happen: {type(error).__name__}{': ' if words else ''}{words}. "
@@ -46,7 +46,8 @@ def tell_failure(
     screen.complain(text)
     show_traceback(screen, error)
     if json:
-        screen.tell_json({"exit_code": int(code), "error": error_values(error, text), "plan": None, "report": None})
+        nothing = dict.fromkeys(("plan", "message", "report"))
+        screen.tell_json({"exit_code": int(code), "error": error_values(error, text)} | nothing)
     return int(code)
 
 

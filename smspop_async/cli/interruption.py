@@ -12,8 +12,8 @@ when it finds a handler of somebody else.
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
 
@@ -28,7 +28,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self._before: dict[int, Any] = {}
-        self._stop: Callable[[], None] | None = None
+        self._stop: Callable[[], object] | None = None
         self._last_words: Callable[[], str] = str
         self._asked = False
 
@@ -51,7 +51,7 @@ class Interruption:
         self._before.clear()
 
     @contextmanager
-    def softly(self, stop: Callable[[], None], last_words: Callable[[], str]) -> Iterator[None]:
+    def softly(self, stop: Callable[[], object], last_words: Callable[[], str]) -> Generator[None]:
         """While the block lasts, a first signal calls `stop`, and a second ends the process.
 
         Args:
@@ -76,8 +76,6 @@ class Interruption:
     def _leave(self) -> None:
         # Not through sys.stderr: the signal may have come in the middle of a write to it.
         cursor = _SHOW_CURSOR if os.isatty(2) else ""
-        try:
+        with suppress(OSError):  # the terminal may be gone
             os.write(2, f"{cursor}\n{self._last_words()}\n".encode())
-        except OSError:  # the terminal is gone
-            pass
         os._exit(Exit.INTERRUPTED)

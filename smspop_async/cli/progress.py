@@ -11,7 +11,8 @@ from smspop_async.api.models import Status
 from smspop_async.batch.report import Progress
 from smspop_async.cli.screen import Screen
 
-_NEVER_SUBMITTED: Final = (Status.INVALID, Status.DUPLICATE, Status.SUPPRESSED)
+_NOT_DONE: Final = (Status.INVALID, Status.DUPLICATE, Status.SUPPRESSED, Status.NOT_SUBMITTED)
+"""Settled, but not by submitting anything: a run that was stopped does not jump to 100 %."""
 _EVERY: Final = 5.0
 """Seconds of a run after which a plain line is written even if little has happened."""
 _STEP: Final = 10
@@ -31,7 +32,9 @@ class Pace:
     expected: int
     elapsed: float
     troubled: int
-    """Contacts failed, rejected or unknown so far."""
+    """Contacts failed or rejected so far."""
+    unknown: int
+    """Contacts of unknown outcome."""
     looking: int
     """Campaigns of unknown outcome that are being looked for."""
 
@@ -40,10 +43,11 @@ class Pace:
         """Read it from the progress of a batch."""
         counts = progress.counts
         return cls(
-            done=max(0, progress.settled - sum(counts[status] for status in _NEVER_SUBMITTED)),
+            done=max(0, progress.settled - sum(counts[status] for status in _NOT_DONE)),
             expected=expected,
             elapsed=progress.elapsed,
-            troubled=counts[Status.FAILED] + counts[Status.REJECTED] + counts[Status.UNKNOWN],
+            troubled=counts[Status.FAILED] + counts[Status.REJECTED],
+            unknown=counts[Status.UNKNOWN],
             looking=progress.reconciling,
         )
 
@@ -63,16 +67,17 @@ class Pace:
     @property
     def left(self) -> str:
         """The time that the rest takes at that speed."""
-        if not self.done:
+        if not self.done or (self.looking and self.done >= self.expected):
             return "…"
         return duration(max(0, self.expected - self.done) * self.elapsed / self.done)
 
     @property
     def remarks(self) -> str:
         """What is not as it should be; empty when all is well."""
-        remarks = [f"{self.troubled:,} with problems"] if self.troubled else []
-        if self.looking:
-            remarks.append(f"looking for {self.looking:,} of unknown outcome")
+        remarks = [f"{self.troubled:,} failed"] if self.troubled else []
+        if self.unknown:
+            looking = ", looking them up" if self.looking else ""
+            remarks.append(f"{self.unknown:,} unknown{looking}")
         return ", ".join(remarks)
 
 

@@ -59,7 +59,10 @@ def message_rows(plan: Plan, message: str | Template) -> Iterator[Row]:
     for culprit in cost.unicode_because[:_CULPRITS_SHOWN]:
         yield "", Text(_accusation(culprit), style="yellow")
     if len(cost.unicode_because) > _CULPRITS_SHOWN:
-        yield "", Text(f"and {len(cost.unicode_because) - _CULPRITS_SHOWN} more such characters", style="yellow")
+        yield (
+            "",
+            Text(f"and {len(cost.unicode_because) - _CULPRITS_SHOWN} more such characters", style="yellow"),
+        )
     if isinstance(message, str) and (saving := _saving(plan, message)):
         yield "", Text(saving, style="yellow")
     if field := stray_field(message):
@@ -81,7 +84,7 @@ def _saving(plan: Plan, message: str) -> str | None:
     swaps = {culprit.character: culprit.suggestion for culprit in plan.cost.unicode_because}
     if not swaps or None in swaps.values():
         return None
-    plain = measure(message.translate(str.maketrans({char: swap or "" for char, swap in swaps.items()})))
+    plain = measure(message.translate({ord(char): swap or "" for char, swap in swaps.items()}))
     saved = (plan.cost.segments - plain.segments) * plan.valid
     if plain.encoding != "GSM-7" or saved <= 0:
         return None
@@ -95,7 +98,9 @@ def problem_table(rows: Iterable[InvalidRow]) -> Table:
     table.add_column("What stands there", no_wrap=True)
     table.add_column("Why it is not sent to")
     for row in rows:
-        table.add_row(f"{line_of(row.line, row.index):,}", printable(mask_number(row.text)), printable(row.reason))
+        table.add_row(
+            f"{line_of(row.line, row.index):,}", printable(mask_number(row.text)), printable(row.reason)
+        )
     return table
 
 

@@ -48,12 +48,15 @@ class ReportFile:
             OSError: It cannot be written in either place.
         """
         try:
-            return self._write(report, self._path)
+            self._write(report, self._path)
         except OSError:
-            return self._write(report, Path(tempfile.gettempdir()) / f"smspop-{report.run}.csv")
+            refuge = Path(tempfile.gettempdir()) / f"smspop-{report.run}.csv"
+            self._write(report, refuge)
+            return refuge
+        return self.shown
 
     @staticmethod
-    def _write(report: Report, path: Path) -> Path:
+    def _write(report: Report, path: Path) -> None:
         draft = _draft(path.parent)
         try:
             report.write_csv(draft)
@@ -63,11 +66,6 @@ class ReportFile:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-        return path
-
-    def is_at(self, path: Path) -> bool:
-        """Whether the report went where it was meant to go."""
-        return path == self._path
 
 
 def _draft(folder: Path) -> Path:

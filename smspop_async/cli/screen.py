@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any, Final, TextIO
+from typing import Any, Final, TextIO, cast
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -79,7 +79,7 @@ def _send_to_nowhere(stream: TextIO) -> None:
 def _console(stream: TextIO, *, forgiving: bool) -> Console:
     tty = stream.isatty()
     return Console(
-        file=_Steady(stream, forgiving=forgiving),
+        file=cast("TextIO", _Steady(stream, forgiving=forgiving)),
         width=None if tty else _WIDE,
         highlight=False,
         markup=False,

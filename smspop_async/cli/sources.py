@@ -3,21 +3,29 @@
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from string import Template
+from typing import Final
 
 from smspop_async.cli.exits import MisuseError
 from smspop_async.cli.options import TextOptions
 from smspop_async.cli.screen import Screen
 from smspop_async.errors import ConfigurationError
 
-STDIN = "-"
+STDIN: Final = "-"
+CHUNK: Final = 500
+"""Contacts in one campaign, unless it is asked for otherwise."""
+
+
+def name_of(argument: str) -> str:
+    """What to call the source of contacts."""
+    return "standard input" if argument == STDIN else Path(argument).name
 
 
 @contextmanager
-def contacts_file(argument: str, screen: Screen) -> Iterator[Path]:
+def contacts_file(argument: str, screen: Screen) -> Generator[Path]:
     """Give the file of contacts; standard input becomes one, because contacts are read twice.
 
     The copy is a private temporary file, so that any number of rows takes no memory, and problems have
@@ -77,7 +85,10 @@ def stray_field(message: str | Template) -> str | None:
     if isinstance(message, Template):
         return None
     return next(
-        (f"${match['named'] or match['braced']}" for match in Template.pattern.finditer(message)
-         if match["named"] or match["braced"]),
+        (
+            f"${match['named'] or match['braced']}"
+            for match in Template.pattern.finditer(message)
+            if match["named"] or match["braced"]
+        ),
         None,
     )

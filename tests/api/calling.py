@@ -92,7 +92,7 @@ async def create(sms: SmsPop, contacts: list[str] | None = None) -> Any:
 
 async def submit(sms: SmsPop, attempt: Attempt) -> Any:
     """Submit as `create` does, with an attempt that can be looked at afterwards."""
-    submission = prepare(sms, name="Parcels", message=MESSAGE, sender_id="DEMO", contacts=NUMBERS)
+    submission = await prepare(sms, name="Parcels", message=MESSAGE, sender_id="DEMO", contacts=NUMBERS)
     return await sms.submitter.submit(submission, attempt)
 
 

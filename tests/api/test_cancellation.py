@@ -49,18 +49,20 @@ async def hold(peer: Peer, request: Request) -> None:
     await peer.reader.read()
 
 
-async def cut(server: RawServer, sms: SmsPop, ticks: int) -> tuple[bool, bool]:
-    """Cancel a submission after so many ticks: whether the flag is up, whether the server has the campaign."""
-    before = len(server.posts)
+async def cut(sms: SmsPop, ticks: int) -> bool:
+    """Cancel a submission after so many ticks, and return whether its flag is up."""
     attempt = Attempt()
     call = asyncio.create_task(submit(sms, attempt))
     await after_ticks(ticks, call.cancel)
     with pytest.raises(asyncio.CancelledError):
         await call
-    up = attempt.may_have_left
-    await sms.aclose()
+    return attempt.may_have_left
+
+
+async def arrived(server: RawServer, *, reused: bool) -> bool:
+    """Whether the campaign arrived, known once every connection has been read to its end."""
     await server.drained()
-    return up, len(server.posts) > before
+    return len(server.posts) > reused
 
 
 @any_loop
@@ -69,13 +71,12 @@ async def test_flag_is_up_whenever_a_cancelled_campaign_arrived(reused: bool, ow
     """Cancelled at each of 48 ticks: never has the server a campaign of which the flag denies the leaving."""
     outcomes = []
     for ticks in TICKS:
-        async with (
-            raw_server(after(reused, hold)) as server,
-            calling(server.base_url, owned=owned) as sms,
-        ):
-            if reused:
-                await create(sms)
-            outcomes.append(await cut(server, sms, ticks))
+        async with raw_server(after(reused, hold)) as server:
+            async with calling(server.base_url, owned=owned) as sms:
+                if reused:
+                    await create(sms)
+                up = await cut(sms, ticks)
+            outcomes.append((up, await arrived(server, reused=reused)))
     assert (False, True) not in outcomes
     assert (False, False) in outcomes, "the first ticks come before the write"
     assert (True, True) in outcomes, "the last ticks come after it"
@@ -91,7 +92,8 @@ async def test_flag_is_up_whenever_a_cancelled_campaign_arrived_over_tls(
         async with raw_server(after(1, hold), server_tls) as server:
             async with calling(f"https://127.0.0.1:{server.port}/api", ssl=client_tls) as sms:
                 await create(sms)
-                outcomes.append(await cut(server, sms, ticks))
+                up = await cut(sms, ticks)
+            outcomes.append((up, await arrived(server, reused=True)))
     assert (False, True) not in outcomes
     assert (False, False) in outcomes
     assert (True, True) in outcomes
@@ -103,19 +105,17 @@ async def test_anyio_scope_cancels_at_any_tick(reused: bool) -> None:
     """A cancel scope ends the call at once, swallows nothing, and the flag tells the same truth."""
     outcomes = []
     for ticks in TICKS:
-        async with raw_server(after(reused, hold)) as server, calling(server.base_url) as sms:
-            if reused:
-                await create(sms)
-            attempt = Attempt()
-            async with anyio.create_task_group() as tasks:
-                with anyio.CancelScope() as scope:
-                    tasks.start_soon(after_ticks, ticks, scope.cancel)
-                    await submit(sms, attempt)
-                assert scope.cancelled_caught
-            up = attempt.may_have_left
-            await sms.aclose()
-            await server.drained()
-            outcomes.append((up, len(server.posts) > reused))
+        async with raw_server(after(reused, hold)) as server:
+            async with calling(server.base_url) as sms:
+                if reused:
+                    await create(sms)
+                attempt = Attempt()
+                async with anyio.create_task_group() as tasks:
+                    with anyio.CancelScope() as scope:
+                        tasks.start_soon(after_ticks, ticks, scope.cancel)
+                        await submit(sms, attempt)
+                    assert scope.cancelled_caught
+            outcomes.append((attempt.may_have_left, await arrived(server, reused=reused)))
     assert (False, True) not in outcomes
     assert (True, True) in outcomes
 

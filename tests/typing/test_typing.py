@@ -25,7 +25,7 @@ needs_pyright = pytest.mark.skipif(
 def mypy(file: str, cache: Path) -> dict[int, str]:
     """The errors mypy reports in a file, by line; the library counts as installed, so its own are not told."""
     options = ["--strict", "--follow-imports=silent", "--cache-dir", str(cache)]
-    done = subprocess.run(  # noqa: S603 - our own files
+    done = subprocess.run(
         [sys.executable, "-m", "mypy", *options, str(HERE / file)],
         cwd=ROOT,
         capture_output=True,
@@ -38,7 +38,7 @@ def mypy(file: str, cache: Path) -> dict[int, str]:
 
 def pyright(file: str) -> dict[int, str]:
     """The errors pyright reports in a file, by line."""
-    done = subprocess.run(  # noqa: S603 - our own files
+    done = subprocess.run(
         [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, str(HERE / file)],
         cwd=ROOT,
         capture_output=True,

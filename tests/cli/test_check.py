@@ -1,0 +1,80 @@
+"""``smspop check``: what a send would do, without sending."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "contacts.csv"
+
+
+def test_a_clean_list_is_0(smspop, clean):
+    """0, without a token; only the contacts are spoken of when there is no text."""
+    ran = smspop("check", clean)
+    assert ran.code == 0, ran
+    assert "All is well. Nothing was sent." in ran.out
+    assert "Message" not in ran.out
+    assert ran.err == ""
+
+
+def test_invalid_rows_are_3(smspop, contacts):
+    """3, with line, what stands there (masked) and why."""
+    ran = smspop("check", contacts, "--message", "Hello!")
+    assert ran.code == 3, ran
+    assert "2 invalid, 1 duplicate" in ran.out
+    assert "cal…me" not in ran.out
+    assert [line.split()[0] for line in ran.out.splitlines() if "phone number" in line and "…" in line] == [
+        "4",
+        "7",
+    ]
+    assert "Credits    about 3" in ran.out
+    assert "2 rows would not be sent to" in ran.out
+
+
+def test_the_example_is_what_the_readme_shows(smspop):
+    """A fake list with everything that goes wrong in a real one, in small numbers."""
+    plan = json.loads(smspop("check", EXAMPLE, "--json").out)["plan"]
+    assert (plan["total"], plan["valid"], plan["invalid"], plan["duplicates"]) == (2994, 2981, 7, 6)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(1, "and 1 more row"), (0, "2 rows would not")])
+def test_the_list_of_problems_has_a_limit(smspop, contacts, limit, expected):
+    ran = smspop("check", contacts, "--limit", limit)
+    assert expected in ran.out
+
+
+def test_json_has_all_of_it(smspop, contacts, clean):
+    """One object: the plan, and the message where there is one."""
+    ran = smspop("check", contacts, "--json", "--message", "It\u2019s")
+    values = json.loads(ran.out)
+    assert values["exit_code"] == ran.code == 3
+    assert [problem["line"] for problem in values["plan"]["problems"]] == [4, 7]
+    assert values["message"]["unicode_because"][0]["suggestion"] == "'"
+    ran = smspop("check", clean, "--json")
+    assert json.loads(ran.out)["message"] is None
+
+
+def test_suppressed_contacts_are_counted(smspop, clean, tmp_path):
+    opted_out = tmp_path / "out.txt"
+    opted_out.write_text("0770000001\n")
+    ran = smspop("check", clean, "--suppress", opted_out, "--chunk-size", 1)
+    assert ran.code == 0, ran
+    assert "1 suppressed" in ran.out
+    assert "Campaigns  2" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("check", "missing.csv"), 1),
+        (("check", "clean.txt", "--message", " x"), 1),
+        (("check", "clean.txt", "--message", "Dear $", "--template"), 1),
+        (("check",), 2),
+        (("check", "clean.txt", "--limit", "-1"), 2),
+    ],
+)
+def test_what_cannot_be_checked(smspop, clean, words, code):
+    ran = smspop(*words)
+    assert ran.code == code, ran
+    assert ran.err.startswith("smspop: ")
+    assert ran.err.count("\n") == 1
