@@ -9,7 +9,7 @@ import re
 import warnings
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
@@ -35,27 +35,35 @@ class PlaintextTokenWarning(UserWarning):
     """The token travels unencrypted: the base URL is plain ``http`` to a host that is not this machine."""
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _positive(_: object, attribute: "Attribute[float]", value: float) -> None:
+# The settings come from users, so their types are checked too: the annotations promise nothing at run time.
+
+
+def _positive(_: object, attribute: "Attribute[Any]", value: object) -> None:
     if not _is_number(value) or not value > 0:
         raise ConfigurationError(f"{attribute.name} must be a number above 0; it is {value!r}.")
 
 
-def _positive_or_none(_: object, attribute: "Attribute[float | None]", value: float | None) -> None:
+def _positive_or_none(_: object, attribute: "Attribute[Any]", value: object) -> None:
     if value is not None and (not _is_number(value) or not value > 0):
         raise ConfigurationError(f"{attribute.name} must be above 0, or None for no limit; it is {value!r}.")
 
 
-def _not_negative(_: object, attribute: "Attribute[float]", value: float) -> None:
+def _not_negative(_: object, attribute: "Attribute[Any]", value: object) -> None:
     if not _is_number(value) or not value >= 0:
         raise ConfigurationError(f"{attribute.name} must be 0 or a number above; it is {value!r}.")
 
 
-def _at_least_one(_: object, attribute: "Attribute[int]", value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+def is_count(value: object) -> TypeGuard[int]:
+    """Tell whether `value` is a whole number from 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _at_least_one(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    if not is_count(value):
         raise ConfigurationError(f"{attribute.name} must be a whole number from 1; it is {value!r}.")
 
 
@@ -165,10 +173,10 @@ def resolve_base_url(base_url: str | None) -> str:
     url = base_url if base_url is not None else os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        host, _, _ = parts.hostname, parts.port, url.rstrip("/")  # bytes are no URL here
     except (ValueError, TypeError, AttributeError):
         raise ConfigurationError("base_url is not a URL; use for example https://smspop.co.zw/api.") from None
-    if not isinstance(url, str) or any(c.isspace() or not c.isprintable() or c == "\\" for c in url):
+    if any(c.isspace() or not c.isprintable() or c == "\\" for c in url):
         raise ConfigurationError("base_url has a character that no URL has.")
     if parts.scheme not in ("http", "https") or not host:
         raise ConfigurationError("base_url must begin with https:// (or http://) and name a host.")

@@ -78,7 +78,7 @@ class MessageCost:
 
 
 class MissingField(LookupError):  # noqa: N818 - reads as what it says
-    """A row has no value for a merge field.
+    """A row has no value for a merge field, or an empty one: nobody wants to be called "Dear ,".
 
     Args:
         name: The field.
@@ -213,13 +213,14 @@ def render(template: str, row: Mapping[str, str]) -> str:
         row: The value of each field; others are not looked at.
 
     Raises:
-        MissingField: The row has no value for a field.
+        MissingField: The row has no value for a field, or a blank one.
         ConfigurationError: A ``$`` is neither a field nor doubled.
     """
-    try:
-        return _checked(template).substitute(row)
-    except KeyError as error:
-        raise MissingField(str(error.args[0])) from None
+    merge = _checked(template)
+    for name in merge.get_identifiers():
+        if not row.get(name, "").strip():
+            raise MissingField(name)
+    return merge.substitute(row)
 
 
 def _checked(template: str) -> _MergeTemplate:

@@ -107,7 +107,9 @@ def _is_true(value: object) -> bool:
 
 
 def _is_false(value: object) -> bool:
-    return value is False or value == 0 or (isinstance(value, str) and value.strip().lower() in ("false", "0"))
+    return (
+        value is False or value == 0 or (isinstance(value, str) and value.strip().lower() in ("false", "0"))
+    )
 
 
 def _claims_sent(body: Mapping[str, Any]) -> bool:

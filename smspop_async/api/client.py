@@ -20,6 +20,7 @@ from smspop_async.config import (
     TokenSource,
     check_proxy,
     check_token,
+    is_count,
     resolve_base_url,
     resolve_token,
 )
@@ -74,10 +75,9 @@ class ApiClient:
         ssl: Ssl = None,
         proxy: str | None = None,
     ) -> None:
-        if isinstance(max_connections, bool) or not isinstance(max_connections, int) or max_connections < 1:
+        if not is_count(max_connections):
             raise ConfigurationError(f"max_connections must be 1 or more; it is {max_connections!r}.")
-        if session is not None and not isinstance(session, aiohttp.ClientSession):
-            raise ConfigurationError(f"session must be an aiohttp session, not {type(session).__name__}.")
+        check_session(session)
         settings = TransportSettings(
             max_connections=max_connections, session=session, ssl=ssl, proxy=check_proxy(proxy)
         )
@@ -95,7 +95,7 @@ class ApiClient:
             clock=clock,
             retry=retry,
             timeouts=resolve_timeout(timeout),
-            url=URL(self.url(CAMPAIGNS)),
+            url=_checked_url(self.url(CAMPAIGNS)),
             headers=partial(_headers, source),
             observer=on_event,
         )
@@ -182,6 +182,23 @@ class ApiClient:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def check_session(session: object) -> None:
+    """Refuse what is not an aiohttp session, such as the clients of other libraries.
+
+    Raises:
+        ConfigurationError: and what it is.
+    """
+    if session is not None and not isinstance(session, aiohttp.ClientSession):
+        raise ConfigurationError(f"session must be an aiohttp.ClientSession, not {type(session).__name__}.")
+
+
+def _checked_url(url: str) -> URL:
+    try:
+        return URL(url)
+    except ValueError:
+        raise ConfigurationError("base_url is not a URL; use for example https://smspop.co.zw/api.") from None
 
 
 async def _headers(source: TokenSource) -> dict[str, str]:

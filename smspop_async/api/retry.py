@@ -42,21 +42,23 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
 class RetryBudget:
     """Bounds the retries of GET: a fleet of clients must not multiply the load of a server that is down.
 
-    Every retry costs one of `capacity` tokens; every success gives a tenth of one back.
+    Args:
+        retries: How many there are at first, and at most.
+        successes: How many of them earn one retry back.
     """
 
-    def __init__(self, capacity: float = 10.0, refund: float = 0.1) -> None:
-        self._capacity = capacity
-        self._refund = refund
-        self._left = capacity
+    def __init__(self, retries: int = 10, successes: int = 10) -> None:
+        # Counted in successes, so that whole numbers do.
+        self._full = self._left = retries * successes
+        self._cost = successes
 
     def spend(self) -> bool:
-        """Take a token for a retry; False where none is left."""
-        if self._left < 1:
+        """Take a retry; False where none is left."""
+        if self._left < self._cost:
             return False
-        self._left -= 1
+        self._left -= self._cost
         return True
 
     def succeed(self) -> None:
-        """Give a part of a token back."""
-        self._left = min(self._capacity, self._left + self._refund)
+        """Give a part of a retry back."""
+        self._left = min(self._full, self._left + 1)

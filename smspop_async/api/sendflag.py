@@ -13,12 +13,12 @@ the flag is up and stays up, also when the write fails: the kernel may have take
 
 One refinement matters in practice. A pooled connection that the server closed after its last reply looks
 alive until the loop hears of it, and a POST on it would raise the flag for nothing. So the last act before
-the flag goes up is to look at the connection: is the transport closing already, has aiohttp read something on it
-that nobody asked for, or does the socket hold an end-of-file (or, on a plain connection, any byte, which no
-server may send before our request)? Then the payload refuses to write, not one byte is handed over, and the request is NOT_SENT, on a connection that is
-*stale*. What remains is the race of a server that closes while our bytes travel; no client can see
-through that one. Therefore a client that met two stale connections stops re-using connections at that origin
-(`smspop_async.api.transport`).
+the flag goes up is to look at the connection: is the transport closing already, has aiohttp read something
+on it that nobody asked for, or does the socket hold an end-of-file (or, on a plain connection, any byte,
+which no server may send before our request)? Then the payload refuses to write, not one byte is handed over,
+and the request is NOT_SENT, on a connection that is *stale*. What remains is the race of a server that closes
+while our bytes travel; no client can see through that one. Therefore a client that met two stale connections
+stops re-using connections at that origin (`smspop_async.api.transport`).
 
 A TLS connection may hold bytes that are no reply (session tickets), so there only an end-of-file counts.
 """

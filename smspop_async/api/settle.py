@@ -19,7 +19,7 @@ from smspop_async.api.models import ContactResult, Status, Summary
 _WORDS: Final = {"sent": Status.SENT, "failed": Status.FAILED}
 _PLAIN: Final = frozenset(_WORDS)
 _PUNCTUATION: Final = re.compile(r"[\s+\-().\u00a0\u2010-\u2013]")
-_LONGEST_WORD: Final = 40
+_WORD: Final = re.compile(r"[A-Za-z]{1,20}([ _-][A-Za-z]{1,20})?")
 _NUMBER: Final = itemgetter("phone_number")
 _STATUS: Final = itemgetter("status")
 
@@ -77,9 +77,7 @@ def settle(
     return _settle_plain(numbers, rows, claimed) or _settle_odd(numbers, rows, claimed, normalise)
 
 
-def _settle_plain(
-    numbers: Sequence[str], rows: list[Any], claimed: Summary | None
-) -> Settlement | None:
+def _settle_plain(numbers: Sequence[str], rows: list[Any], claimed: Summary | None) -> Settlement | None:
     """The short way; None where anything at all is out of the ordinary."""
     try:
         words = list(map(_STATUS, rows))
@@ -105,10 +103,11 @@ def _settle_plain(
 def _against(claimed: Summary | None, counted: Summary) -> tuple[str, ...]:
     if claimed is None or claimed == counted:
         return ()
-    return (
+    words = (
         f"the summary says {claimed.sent} sent, {claimed.failed} failed; "
-        f"the rows say {counted.sent} sent, {counted.failed} failed",
+        f"the rows say {counted.sent} sent, {counted.failed} failed"
     )
+    return (words,)
 
 
 def _settle_odd(
@@ -151,11 +150,11 @@ _TWICE: Final = "row(s) in the reply that repeat a number"
 _MISSING: Final = "number(s) without a row in the reply"
 
 
-def _row_number(
-    row: Any, asked: set[str], normalise: Callable[[str], str | None] | None
-) -> str | None:
+def _row_number(row: Any, asked: set[str], normalise: Callable[[str], str | None] | None) -> str | None:
     """The number of a row, as it was sent; None where it was not sent or is no number."""
     value = row.get("phone_number") if isinstance(row, Mapping) else None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 2.6377e11: exact, so still a number of somebody
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     digits = _PUNCTUATION.sub("", str(value))
@@ -173,8 +172,9 @@ def _row_status(row: Mapping[str, Any]) -> tuple[Status, str]:
         return status, ""
     if not text:
         return Status.UNKNOWN, "the reply has a row for this number but no status in it"
-    shown = text[:_LONGEST_WORD] if not any(c.isdigit() for c in text) else "a word with digits in it"
-    return Status.UNKNOWN, f"the API's word for it is {shown!r}, which this version does not know"
+    # Whatever is longer than a word or two may quote what was sent.
+    shown = repr(text) if _WORD.fullmatch(text) else "longer than a word"
+    return Status.UNKNOWN, f"the API's word for it is {shown}, which this version does not know"
 
 
 def _merge(first: tuple[Status, str], second: tuple[Status, str]) -> tuple[Status, str]:

@@ -21,8 +21,10 @@ import anyio
 from attrs import field, frozen
 from yarl import URL
 
-from smspop_async.api.classify import Accepted, Context, Rejected, Unknown, Unsent, Verdict, classify
+from smspop_async.api.classify import Accepted, Rejected, Unknown, Unsent, Verdict, classify
 from smspop_async.api.gate import Gate, Sleep
+from smspop_async.api.refusals import Context
+from smspop_async.api.pump import Pump
 from smspop_async.api.retry import backoff
 from smspop_async.api.sendflag import FlaggedPayload, SendFlag
 from smspop_async.api.transport import NoReplyError, Reply, Transport
@@ -105,6 +107,7 @@ class Submitter:
     url: URL
     headers: Callable[[], Awaitable[Mapping[str, str]]] = field(repr=False)
     observer: Observer | None = None
+    pump: Pump = field(factory=Pump, repr=False)
 
     async def submit(
         self,
@@ -191,7 +194,9 @@ class Submitter:
             now=self.clock.wall(),
             normalise=submission.normalise,
         )
-        return classify(attempt.reply, submission.numbers, context)
+        await self.pump.turn()
+        with self.pump:
+            return classify(attempt.reply, submission.numbers, context)
 
 
 def no_reply(failure: NoReplyError, payload: FlaggedPayload) -> Unknown | Unsent:

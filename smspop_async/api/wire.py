@@ -107,7 +107,7 @@ def read_page(body: bytes) -> Page | None:
     frame, rows = _find_rows(data)
     if rows is None:
         return None
-    query, is_last = _what_follows(frame)
+    query, is_last = _what_follows(frame, len(rows))
     return Page(
         campaigns=[converter.structure(row, Campaign) for row in rows],
         rows=rows,
@@ -139,23 +139,32 @@ def _as_rows(data: Any) -> list[dict[str, Any]] | None:
     return None
 
 
-def _what_follows(frame: Mapping[str, Any]) -> tuple[dict[str, str] | None, bool]:
-    """Work out the next page, and whether this one is proven to be the last."""
+def _what_follows(frame: Mapping[str, Any], seen: int) -> tuple[dict[str, str] | None, bool]:
+    """Work out the next page, and whether this one, with `seen` rows, is proven to be the last."""
     links, meta = frame.get("links"), frame.get("meta")
     links = links if isinstance(links, Mapping) else {}
     meta = meta if isinstance(meta, Mapping) else {}
     url = frame.get("next_page_url") or links.get("next")
     if isinstance(url, str) and url:
-        query = parse_qs(urlsplit(url).query)
-        steps = {key: query[key][0] for key in ("page", "cursor") if query.get(key)}
-        return steps or None, False
+        return _steps(url), False
     cursor = frame.get("next_cursor") or meta.get("next_cursor")
     if isinstance(cursor, str) and cursor:
         return {"cursor": cursor}, False
     current, last = _page_number(frame, meta, "current_page"), _page_number(frame, meta, "last_page")
-    if current is not None and last is not None and current < last:
-        return {"page": str(current + 1)}, False
-    return None, True
+    if current is not None and last is not None:
+        return ({"page": str(current + 1)}, False) if current < last else (None, True)
+    # A total above what was seen, and no word of where the others are: not the whole list.
+    total = _page_number(frame, meta, "total")
+    return None, current is not None or total is None or total <= seen
+
+
+def _steps(url: str) -> dict[str, str] | None:
+    """What to take over from the address of the next page, which itself is never fetched."""
+    try:
+        query = parse_qs(urlsplit(url).query)
+    except ValueError:
+        return None
+    return {key: query[key][0] for key in ("page", "cursor") if query.get(key)} or None
 
 
 def _page_number(frame: Mapping[str, Any], meta: Mapping[str, Any], key: str) -> int | None:

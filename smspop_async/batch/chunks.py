@@ -10,6 +10,8 @@ from typing import Final
 
 from attrs import field, frozen
 
+CHUNK_LIMIT: Final = 50_000
+"""Contacts in one campaign at most: above, one request body would hold the event loop."""
 _GROUPS_HELD: Final = 64
 """Chunks' worth of rows that may wait in incomplete groups of a template."""
 

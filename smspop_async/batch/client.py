@@ -8,9 +8,9 @@ from attrs import frozen
 
 from smspop_async.api.client import ApiClient
 from smspop_async.batch.account import Account, Emit
-from smspop_async.batch.chunks import Chunker
+from smspop_async.batch.chunks import CHUNK_LIMIT, Chunker
 from smspop_async.batch.engine import Run, Settings
-from smspop_async.batch.intake import Intake, Sorter, check_run
+from smspop_async.batch.intake import Intake, Sorter, check_count, check_run
 from smspop_async.batch.naming import new_run
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.batch.report import Report
@@ -21,8 +21,6 @@ from smspop_async.contacts.roster import Roster
 from smspop_async.contacts.sources import Contacts, load_suppression, open_rows
 from smspop_async.errors import ConfigurationError
 
-CHUNK_LIMIT = 50_000
-"""Contacts in one campaign at most: above, one request body would hold the event loop."""
 _CHOICE = random.SystemRandom()
 _STREAM_BUFFER = 4
 
@@ -181,8 +179,8 @@ class SmsPop(ApiClient):
         grace: float,
     ) -> _Job:
         check_run(name=name, message=message, sender_id=sender_id)
-        _check_count("chunk_size", chunk_size, CHUNK_LIMIT)
-        _check_count("max_concurrency", max_concurrency, 1_000)
+        check_count("chunk_size", chunk_size, CHUNK_LIMIT)
+        check_count("max_concurrency", max_concurrency, 1_000)
         if not grace >= 0:
             raise ConfigurationError(f"grace must be 0 seconds or more; it is {grace!r}.")
         settings = Settings(
@@ -226,7 +224,11 @@ class SmsPop(ApiClient):
             message=job.message, normaliser=self.normaliser, roster=roster, chunker=chunker, book=book
         )
         intake = Intake(
-            rows=rows, sorter=sorter, chunker=chunker, abandoned=lambda: run.stopped and not rows.finite
+            rows=rows,
+            sorter=sorter,
+            chunker=chunker,
+            abandoned=lambda: run.stopped and not rows.finite,
+            pump=self.submitter.pump,
         )
         try:
             await intake.prime()
@@ -247,8 +249,3 @@ async def open_roster(suppress: Contacts | None, normaliser: Normaliser) -> Rost
     if suppress is None:
         return Roster()
     return await anyio.to_thread.run_sync(lambda: Roster(load_suppression(suppress, normaliser)))
-
-
-def _check_count(setting: str, value: object, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise ConfigurationError(f"{setting} must be a whole number from 1 to {most:,}; it is {value!r}.")

@@ -18,6 +18,7 @@ from attrs import field, frozen
 
 from smspop_async.api.campaigns import check_campaign
 from smspop_async.api.models import Status
+from smspop_async.api.pump import Pump
 from smspop_async.batch.chunks import Chunk, Chunker
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.contacts.numbers import InvalidNumber, Normaliser
@@ -46,6 +47,16 @@ def check_run(*, name: str, message: str | Template, sender_id: str) -> None:
     check_campaign(name=name, message=text, sender_id=sender_id)
     if isinstance(message, Template):
         fields(text)
+
+
+def check_count(setting: str, value: object, most: int) -> None:
+    """Refuse a setting that is not a whole number from 1 to `most`.
+
+    Raises:
+        ConfigurationError: and which setting it is.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise ConfigurationError(f"{setting} must be a whole number from 1 to {most:,}; it is {value!r}.")
 
 
 @frozen(kw_only=True)
@@ -194,6 +205,7 @@ class Intake:
         sorter: Decides about every row.
         chunker: The same that `sorter` feeds.
         abandoned: Whether reading on has lost its point.
+        pump: Spreads the sorting over the turns of the event loop.
         clock: Seconds from any beginning, never going back.
     """
 
@@ -204,8 +216,10 @@ class Intake:
         sorter: Sorter,
         chunker: Chunker,
         abandoned: Callable[[], bool],
+        pump: Pump,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
+        self._pump = pump
         self._clock = clock
         self._rows = rows
         self._sorter = sorter
@@ -279,12 +293,14 @@ class Intake:
         return self._rows.taken()
 
     async def _sort(self, slab: Slab) -> Sequence[Excluded]:
-        for result in self._sorter.sort(slab):
-            if result is not None:
-                self._ready.extend(result.chunks)
-                return result.excluded
-            await checkpoint()
-        raise AssertionError("a slab ends in a result")  # pragma: no cover
+        steps = self._sorter.sort(slab)
+        result: Sorted | None = None
+        while result is None:
+            await self._pump.turn()
+            with self._pump:
+                result = next(steps)
+        self._ready.extend(result.chunks)
+        return result.excluded
 
     async def aclose(self) -> None:
         """Close the source."""

@@ -7,8 +7,8 @@ from typing import Final
 from attrs import field, frozen
 
 from smspop_async.api.models import Status
-from smspop_async.batch.chunks import Chunker
-from smspop_async.batch.intake import Excluded, Sorted, Sorter, check_run
+from smspop_async.batch.chunks import CHUNK_LIMIT, Chunker
+from smspop_async.batch.intake import Excluded, Sorted, Sorter, check_count, check_run
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.contacts.numbers import Normaliser
 from smspop_async.contacts.roster import Roster
@@ -83,6 +83,7 @@ def plan_campaign(
         iterable. ContactSourceError: contacts or suppression list cannot be read.
     """
     check_run(name="plan", message=message, sender_id="plan")
+    check_count("chunk_size", chunk_size, CHUNK_LIMIT)
     normaliser = Normaliser(default_region)
     roster = Roster(load_suppression(suppress, normaliser)) if suppress is not None else Roster()
     book, chunker = OutcomeBook(), Chunker(chunk_size)

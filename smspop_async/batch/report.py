@@ -2,9 +2,10 @@
 
 import csv
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from attrs import field, frozen
 
@@ -86,27 +87,31 @@ class Report:
         return self._book.outcomes()
 
     def write_csv(self, path: str | os.PathLike[str]) -> None:
-        """Write the outcome of every row to a CSV file (UTF-8), replacing what is there.
+        """Write the outcome of every row to a CSV file (UTF-8), replacing what is there when all is written.
 
-        Cells that a spreadsheet would run as a formula get an apostrophe in front. This blocks while it
-        writes: in an event loop call it through ``anyio.to_thread.run_sync``.
+        Cells that a spreadsheet would run as a formula get an apostrophe in front. This blocks while it writes:
+        in an event loop call it through ``anyio.to_thread.run_sync``.
 
         Raises:
-            OSError: the file cannot be written.
+            OSError: the file cannot be written; what was there before is untouched.
         """
-        with Path(path).open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(("index", "line", "phone_number", "status", "detail"))
-            for outcome in self.outcomes():
-                writer.writerow(
-                    (
-                        outcome.index,
-                        "" if outcome.line is None else outcome.line,
-                        _cell(outcome.phone_number),
-                        outcome.status.value,
-                        _cell(outcome.detail),
-                    )
-                )
+        target = Path(path)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+        try:
+            with open(handle, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123 - it is open already
+                self._write_rows(file)
+            os.replace(name, target)  # noqa: PTH105 - as atomic, and either way a text
+        except BaseException:
+            os.unlink(name)  # noqa: PTH108
+            raise
+
+    def _write_rows(self, file: TextIO) -> None:
+        writer = csv.writer(file)
+        writer.writerow(("index", "line", "phone_number", "status", "detail"))
+        for outcome in self.outcomes():
+            line = "" if outcome.line is None else outcome.line
+            number, detail = _cell(outcome.phone_number), _cell(outcome.detail)
+            writer.writerow((outcome.index, line, number, outcome.status.value, detail))
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain values, without the rows: ready for JSON, and without a phone number."""

@@ -45,7 +45,11 @@ class Batch:
         if self._run is not None:
             raise RuntimeError("A batch is one run: call stream() again for another.")
         emit = self._open_stream() if self._buffer is not None else None
-        self._run, intake = await self._prepare(emit)
+        try:
+            self._run, intake = await self._prepare(emit)
+        except BaseException:
+            self._close_stream()
+            raise
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
         self._tasks.start_soon(self._execute, self._run, intake)
@@ -87,8 +91,12 @@ class Batch:
         return self._outcomes
 
     async def wait(self) -> None:
-        """Wait until every row is settled."""
-        await self._entered.finished.wait()
+        """Wait until every row is settled. Outcomes that were not iterated over by then are passed over."""
+        run = self._entered
+        if self._outcomes is not None:
+            async for _ in self._outcomes:
+                pass
+        await run.finished.wait()
 
     @property
     def progress(self) -> Progress:

@@ -8,7 +8,7 @@ from cyclopts import Group, Parameter
 from cyclopts.types import PositiveFloat, PositiveInt
 from cyclopts.validators import Number
 
-from smspop_async.batch.client import CHUNK_LIMIT
+from smspop_async.batch.chunks import CHUNK_LIMIT
 
 ContactsArgument = Annotated[str, Parameter(allow_leading_hyphen=True, metavar="CONTACTS")]
 """A file, or ``-``."""

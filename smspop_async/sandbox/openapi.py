@@ -140,12 +140,14 @@ def _schemas() -> dict[str, _Schema]:
 
 
 def _control() -> dict[str, _Schema]:
+    return {**_looking(), **_steering(), **_account()}
+
+
+def _looking() -> dict[str, _Schema]:
+    """What only reads."""
     limit = _query("limit", {"type": "integer", "minimum": 1, "maximum": MAX_COUNT})
     number = _query("to", {"type": "string", "pattern": "[0-9]"})
     messages: _Schema = {"type": "array", "items": {"type": "object"}}
-    faults = _object({"faults": {"type": "array", "items": {"type": "object"}}})
-    balance: _Schema = {"type": "integer", "minimum": 0, "maximum": MAX_CREDITS}
-    token = {"type": "object", "properties": {"token": _SOME_TEXT}, "additionalProperties": False}
     return {
         "/_sandbox/health": {"get": _operation("It runs", _object({"status": {"const": "ok"}}))},
         "/_sandbox/openapi.json": {"get": _operation("This description", {"type": "object"})},
@@ -175,12 +177,27 @@ def _control() -> dict[str, _Schema]:
                 parameters=[limit],
             )
         },
+    }
+
+
+def _steering() -> dict[str, _Schema]:
+    """What changes how the sandbox behaves."""
+    faults = _object({"faults": {"type": "array", "items": {"type": "object"}}})
+    return {
         "/_sandbox/reset": {"post": _operation("Begin again", _object({"success": _TRUE}))},
         "/_sandbox/faults": {
             "get": _operation("The faults that wait", faults),
             "post": _operation("Add a fault", faults, status="201", body=_fault()),
             "delete": _operation("Forget the faults", faults),
         },
+    }
+
+
+def _account() -> dict[str, _Schema]:
+    """What changes the account."""
+    balance: _Schema = {"type": "integer", "minimum": 0, "maximum": MAX_CREDITS}
+    token = {"type": "object", "properties": {"token": _SOME_TEXT}, "additionalProperties": False}
+    return {
         "/_sandbox/credits": {
             "get": _operation("The balance", _object({"credits": _COUNT, "statement": {"type": "array"}})),
             "post": _operation(

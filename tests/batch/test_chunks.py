@@ -2,8 +2,8 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from rawserver import fake_number
 
+from rawserver import fake_number
 from smspop_async.batch.chunks import Chunk, Chunker
 from smspop_async.batch.naming import campaign_name, campaign_token, new_run
 

@@ -5,9 +5,9 @@ import json
 import re
 
 import pytest
+
 from faultserver import FaultServer
 from rawserver import answer_all, fake_number, fake_numbers, free_port, good_reply, raw_server, sent_numbers
-
 from smspop_async import (
     APIConnectionError,
     AuthenticationError,

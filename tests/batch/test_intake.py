@@ -9,9 +9,10 @@ from string import Template
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rawserver import answer_all, fake_number, fake_numbers, raw_server
 
+from rawserver import answer_all, fake_number, fake_numbers, raw_server
 from smspop_async import ConfigurationError, ContactSourceError, SmsPop, Status, plan_campaign
+from smspop_async.api.pump import Pump
 from smspop_async.batch.chunks import Chunker
 from smspop_async.batch.intake import Intake, Sorter
 from smspop_async.batch.outcomes import OutcomeBook
@@ -107,7 +108,16 @@ async def test_a_template_is_filled_from_each_row_and_equal_texts_share_a_campai
     outcomes = list(report.outcomes())
     assert [outcome.status.value for outcome in outcomes] == ["sent", "sent", "sent", *["invalid"] * 3]
     assert "'name'" in outcomes[3].detail
-    assert "filled-in message" in outcomes[4].detail
+    assert "'day'" in outcomes[4].detail
+
+
+async def test_a_filled_in_text_that_would_be_changed_by_the_server_is_invalid():
+    """White space around a filled-in text is refused as it is in a plain one."""
+    rows = [{"phone": fake_number(1), "name": " Rudo"}, {"phone": fake_number(2), "name": "Rudo"}]
+    report, bodies = await send(rows, Template("$name, hi"))
+    assert [outcome.status.value for outcome in report.outcomes()] == ["invalid", "sent"]
+    assert "filled-in message" in next(report.outcomes()).detail
+    assert len(bodies) == 1
 
 
 async def test_a_template_needs_rows_with_fields():
@@ -179,6 +189,13 @@ def test_the_plan_knows_the_lines_of_a_file(tmp_path):
     assert (row.line, row.index, row.text) == (3, 1, "12")
 
 
+@pytest.mark.parametrize("size", [0, -1, "5", 50_001])
+def test_the_plan_checks_its_chunk_size_as_send_does(size):
+    """The same setting, the same limits."""
+    with pytest.raises(ConfigurationError, match="chunk_size"):
+        plan_campaign(fake_numbers(2), message="Hello!", chunk_size=size)
+
+
 def test_the_plan_refuses_an_async_source():
     """It runs where there is no loop."""
 
@@ -206,15 +223,14 @@ async def test_reading_lets_the_loop_turn(kind):
             turns += 1
 
     book, chunker = OutcomeBook(), Chunker(400)
-    sorter = Sorter(
-        message="Hello!", normaliser=Normaliser(), roster=Roster(), chunker=chunker, book=book
-    )
+    sorter = Sorter(message="Hello!", normaliser=Normaliser(), roster=Roster(), chunker=chunker, book=book)
     source = open_rows(rows, clock=lambda: next(ticks) / 1_000)
     intake = Intake(
         rows=source,
         sorter=sorter,
         chunker=chunker,
         abandoned=lambda: False,
+        pump=Pump(lambda: next(ticks) / 1_000),
         clock=lambda: next(ticks) / 1_000,
     )
     task = asyncio.ensure_future(turning())

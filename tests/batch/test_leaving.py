@@ -1,12 +1,14 @@
 """Cancelling a run, leaving a stream: stop, let it settle, cut it off, account for all of it."""
 
 import asyncio
+import gc
+from pathlib import Path
 
 import anyio
 import pytest
-from rawserver import answer_all, fake_numbers, raw_server
 
-from smspop_async import ReconcilePolicy, SmsPop, Status
+from rawserver import answer_all, fake_numbers, raw_server
+from smspop_async import ContactSourceError, ReconcilePolicy, SmsPop, Status
 
 pytestmark = pytest.mark.anyio
 
@@ -143,6 +145,27 @@ async def test_the_report_is_not_given_before_the_end():
         assert batch.progress.campaigns == 1
         with pytest.raises(RuntimeError, match="one run"):
             await batch.__aenter__()
+
+
+async def test_waiting_for_a_stream_passes_its_outcomes_over():
+    """`wait` on a stream that nobody iterates over ends, and the report has every row."""
+    async with raw_server(answer_all) as raw, client(raw) as sms:
+        async with sms.stream(fake_numbers(200), chunk_size=5, **ARGUMENTS) as batch:
+            with anyio.fail_after(10):
+                await batch.wait()
+    assert batch.report.counts[Status.SENT] == 200
+
+
+async def test_a_stream_that_cannot_begin_leaves_nothing_open():
+    """What is wrong from the start is raised on entering, and no stream is left unclosed (warnings are errors)."""
+    async with raw_server(answer_all) as raw, client(raw) as sms:
+        batch = sms.stream(Path("missing.csv"), **ARGUMENTS)
+        with pytest.raises(ContactSourceError):
+            async with batch:
+                pass
+        del batch
+        gc.collect()
+    assert raw.requests == []
 
 
 async def test_a_second_cancellation_does_not_lose_the_account():

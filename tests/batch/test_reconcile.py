@@ -4,11 +4,11 @@ import json
 
 import anyio
 import pytest
-from faultserver import FaultServer
 from hypothesis import given
 from hypothesis import strategies as st
-from rawserver import fake_numbers, raw_server
 
+from faultserver import FaultServer
+from rawserver import fake_numbers, raw_server
 from smspop_async import ReconcilePolicy, RetryPolicy, ServerError, SmsPop, Status
 from smspop_async.batch.reconcile import look_times
 from smspop_async.events import CampaignReconciled

@@ -5,9 +5,9 @@ import json
 import pickle
 
 import pytest
+
 from faultserver import FaultServer
 from rawserver import answer_all, fake_numbers, raw_server
-
 from smspop_async import Delivery, InsufficientCreditsError, PartialFailureError, SmsPop, Status
 
 pytestmark = pytest.mark.anyio
@@ -91,6 +91,22 @@ async def test_csv_has_every_row_and_no_cell_that_a_spreadsheet_would_run(tmp_pa
     assert [row["status"] for row in rows] == ["sent"] * 2 + ["invalid"] * 6
     assert not any(cell.startswith(("=", "+", "-", "@", "\t")) for row in rows for cell in row.values())
     assert [int(row["index"]) for row in rows] == list(range(8))
+
+
+async def test_a_report_that_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch):
+    """A full disk in the middle of writing does not cost the report of yesterday, and leaves nothing lying about."""
+    report = await make_report()
+    path = tmp_path / "report.csv"
+    path.write_text("yesterday")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(report), "_write_rows", full)
+    with pytest.raises(OSError, match="No space"):
+        report.write_csv(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["report.csv"]
+    assert path.read_text() == "yesterday"
 
 
 async def test_outcomes_of_a_file_know_their_line(tmp_path):

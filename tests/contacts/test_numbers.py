@@ -116,7 +116,7 @@ def test_what_is_no_number_is_refused_with_its_own_reason(value: object, reason:
         normaliser.normalise(value)
     assert normaliser.scan([value]).undecided == [0]
     assert str(caught.value) == caught.value.reason
-    assert pickle.loads(pickle.dumps(caught.value)).reason == caught.value.reason  # noqa: S301 - our own
+    assert pickle.loads(pickle.dumps(caught.value)).reason == caught.value.reason
 
 
 @given(st.one_of(st.text(), st.text(alphabet="0123456789+-(). /,;xE\n\t\u00a0", max_size=20)))

@@ -4,11 +4,11 @@ import asyncio
 from collections import Counter
 
 import pytest
-from faultserver import ACTIONS, PROCESSED, UNPROCESSED, FaultServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rawserver import fake_number, raw_server
 
+from faultserver import ACTIONS, PROCESSED, UNPROCESSED, FaultServer
+from rawserver import fake_number, raw_server
 from smspop_async import ReconcilePolicy, RetryPolicy, SmsPop, Status
 
 pytestmark = pytest.mark.anyio

@@ -6,11 +6,11 @@ import pickle
 import traceback
 
 import pytest
-from faultserver import ACTIONS, FaultServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rawserver import fake_numbers, raw_server, sent_numbers
 
+from faultserver import ACTIONS, FaultServer
+from rawserver import fake_numbers, raw_server, sent_numbers
 from smspop_async import ReconcilePolicy, RetryPolicy, SmsPop, SmsPopError, plan_campaign
 
 pytestmark = pytest.mark.anyio

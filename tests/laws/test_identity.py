@@ -4,11 +4,11 @@ import json
 import random
 
 import pytest
-from faultserver import FaultServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rawserver import fake_numbers, raw_server, sent_numbers
 
+from faultserver import FaultServer
+from rawserver import fake_numbers, raw_server, sent_numbers
 from smspop_async import SmsPop, Status
 
 pytestmark = pytest.mark.anyio

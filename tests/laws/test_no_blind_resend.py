@@ -1,11 +1,11 @@
 """Law 3, No blind resend: a POST is repeated only when it is proven that the server did not act on it."""
 
 import pytest
-from faultserver import ACTIONS, FaultServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rawserver import fake_numbers, raw_server
 
+from faultserver import ACTIONS, FaultServer
+from rawserver import fake_numbers, raw_server
 from smspop_async import ReconcilePolicy, RetryPolicy, SmsPop, SmsPopError, Status
 from smspop_async.errors import Delivery
 
