@@ -219,6 +219,8 @@ class Reconciler:
                 async for page in pages:
                     for at, listed in find(wanted, page.rows).items():
                         rows.setdefault(at, []).extend(listed)
+                    if len(rows) == len(wanted):  # a doubled campaign would be its neighbour in the list
+                        break
         except SmsPopError as error:
             whole = False
             hopeless = isinstance(error, AuthenticationError)

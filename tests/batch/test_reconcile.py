@@ -55,6 +55,13 @@ async def test_an_unknown_campaign_that_is_in_the_list_is_accepted():
     assert report.campaigns[0].status is Status.ACCEPTED
 
 
+async def test_a_look_ends_with_the_page_that_has_the_last_one():
+    """An account with thousands of campaigns is not read to its end when the newest page has what is looked for."""
+    report, raw = await hang_up(lambda name: {"data": [{"name": name}], "next_page_url": "/api/campaigns?page=2"})
+    assert report.counts[Status.ACCEPTED] == 2
+    assert len(raw.requests) == 2
+
+
 async def test_a_listed_campaign_with_statuses_gives_them():
     """Where the list has per-contact statuses, they are used, joined by number."""
     rows = [
