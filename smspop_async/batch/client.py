@@ -27,15 +27,43 @@ _STREAM_BUFFER = 4
 
 @frozen(kw_only=True)
 class _Job:
-    """The arguments of `SmsPop.send` and `SmsPop.stream`, checked."""
+    """The arguments of `SmsPop.send` and `SmsPop.stream`, checked when it is made."""
 
     contacts: Contacts
     message: str | Template
-    settings: Settings
+    sender_id: str
+    name: str
     chunk_size: int
+    max_concurrency: int
+    rate_limit: RateLimit | None
     suppress: Contacts | None
+    reconcile: ReconcilePolicy | None
+    canary: bool
+    adaptive: bool
     column: str | None
     grace: float
+
+    def __attrs_post_init__(self) -> None:
+        check_run(name=self.name, message=self.message, sender_id=self.sender_id)
+        check_count("chunk_size", self.chunk_size, CHUNK_LIMIT)
+        check_count("max_concurrency", self.max_concurrency, 1_000)
+        _check_kind("rate_limit", self.rate_limit, RateLimit)
+        _check_kind("reconcile", self.reconcile, ReconcilePolicy)
+        if not self.grace >= 0:
+            raise ConfigurationError(f"grace must be 0 seconds or more; it is {self.grace!r}.")
+
+    def settings(self) -> Settings:
+        """Settings of a new run."""
+        return Settings(
+            run=new_run(_CHOICE.choice),
+            name=self.name,
+            sender_id=self.sender_id,
+            max_concurrency=self.max_concurrency,
+            rate_limit=self.rate_limit,
+            reconcile=self.reconcile,
+            canary=self.canary,
+            adaptive=self.adaptive,
+        )
 
 
 class SmsPop(ApiClient):
@@ -104,8 +132,8 @@ class SmsPop(ApiClient):
             ContactSourceError: contacts or suppression list cannot be read at all. Nothing was sent.
             asyncio.CancelledError: the call was cancelled; the partial report is its ``.report``.
         """
-        job = self._job(
-            contacts, message=message, sender_id=sender_id, name=name, chunk_size=chunk_size,
+        job = _Job(
+            contacts=contacts, message=message, sender_id=sender_id, name=name, chunk_size=chunk_size,
             max_concurrency=max_concurrency, rate_limit=rate_limit, suppress=suppress, reconcile=reconcile,
             canary=canary, adaptive=adaptive, column=column, grace=grace,
         )  # fmt: skip
@@ -154,54 +182,12 @@ class SmsPop(ApiClient):
         Raises:
             ConfigurationError: a setting is wrong.
         """
-        job = self._job(
-            contacts, message=message, sender_id=sender_id, name=name, chunk_size=chunk_size,
+        job = _Job(
+            contacts=contacts, message=message, sender_id=sender_id, name=name, chunk_size=chunk_size,
             max_concurrency=max_concurrency, rate_limit=rate_limit, suppress=suppress, reconcile=reconcile,
             canary=canary, adaptive=adaptive, column=column, grace=grace,
         )  # fmt: skip
         return self._batch(job, buffer=_STREAM_BUFFER)
-
-    @staticmethod
-    def _job(
-        contacts: Contacts,
-        *,
-        message: str | Template,
-        sender_id: str,
-        name: str,
-        chunk_size: int,
-        max_concurrency: int,
-        rate_limit: RateLimit | None,
-        suppress: Contacts | None,
-        reconcile: ReconcilePolicy | None,
-        canary: bool,
-        adaptive: bool,
-        column: str | None,
-        grace: float,
-    ) -> _Job:
-        check_run(name=name, message=message, sender_id=sender_id)
-        check_count("chunk_size", chunk_size, CHUNK_LIMIT)
-        check_count("max_concurrency", max_concurrency, 1_000)
-        if not grace >= 0:
-            raise ConfigurationError(f"grace must be 0 seconds or more; it is {grace!r}.")
-        settings = Settings(
-            run=new_run(_CHOICE.choice),
-            name=name,
-            sender_id=sender_id,
-            max_concurrency=max_concurrency,
-            rate_limit=rate_limit,
-            reconcile=reconcile,
-            canary=canary,
-            adaptive=adaptive,
-        )
-        return _Job(
-            contacts=contacts,
-            message=message,
-            settings=settings,
-            chunk_size=chunk_size,
-            suppress=suppress,
-            column=column,
-            grace=grace,
-        )
 
     def _batch(self, job: _Job, *, buffer: int | None) -> Batch:
         async def prepare(emit: Emit | None) -> tuple[Run, Intake]:
@@ -216,7 +202,7 @@ class SmsPop(ApiClient):
         roster = await open_roster(job.suppress, self.normaliser)
         run = Run(
             client=self,
-            settings=job.settings,
+            settings=job.settings(),
             account=Account(book=book, emit=emit, observer=self.submitter.observer),
         )
         rows = open_rows(job.contacts, column=job.column, with_fields=isinstance(job.message, Template))
@@ -249,3 +235,8 @@ async def open_roster(suppress: Contacts | None, normaliser: Normaliser) -> Rost
     if suppress is None:
         return Roster()
     return await anyio.to_thread.run_sync(lambda: Roster(load_suppression(suppress, normaliser)))
+
+
+def _check_kind(setting: str, value: object, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise ConfigurationError(f"{setting} must be a {kind.__name__} or None; it is a {type(value).__name__}.")

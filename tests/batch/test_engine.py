@@ -412,6 +412,8 @@ async def test_adaptive_concurrency_halves_after_429_and_the_run_completes():
         {"chunk_size": True},
         {"max_concurrency": 0},
         {"grace": -1},
+        {"rate_limit": 200},
+        {"reconcile": 60.0},
         {"message": ""},
         {"message": " padded "},
         {"sender_id": ""},
