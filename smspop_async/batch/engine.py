@@ -90,10 +90,10 @@ class Run:
         self._intake: Intake | None = None
         self._reconciler = self._make_reconciler(settings.reconcile)
         self.stopped_by: SmsPopError | None = None
-        self.cancelled = False
+        self.cancelled: bool = False
         self.crash: Exception | None = None
         """A programming error of ours or of a callback's: raised to the caller after all is accounted for."""
-        self.finished = anyio.Event()
+        self.finished: anyio.Event = anyio.Event()
 
     # What the caller does with a run.
 

@@ -110,7 +110,7 @@ class Display(Protocol):
 class LiveBar:
     """A progress bar. It is drawn when it is shown, on the event loop: no thread draws behind its back."""
 
-    interval = 0.125
+    interval: float = 0.125
 
     def __init__(self, screen: Screen) -> None:
         self._bar = Bar(
@@ -154,7 +154,7 @@ class LiveBar:
 class PlainLines:
     """Lines for a log: one for each tenth of the way, and one every few seconds."""
 
-    interval = 0.25
+    interval: float = 0.25
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen

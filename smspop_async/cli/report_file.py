@@ -36,7 +36,7 @@ class ReportFile:
             raise ConfigurationError(
                 f"--report {path} cannot be written: {error.strerror}. Nothing was sent."
             ) from None
-        self.replaces = self._path.exists()
+        self.replaces: bool = self._path.exists()
 
     def write(self, report: Report) -> Path:
         """Write the report, or, where that fails, save it in the folder for temporary files.

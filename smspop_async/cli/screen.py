@@ -92,7 +92,7 @@ class Screen:
 
     def __init__(self) -> None:
         self._out = _console(sys.stdout, forgiving=False)
-        self.err = _console(sys.stderr, forgiving=True)
+        self.err: Console = _console(sys.stderr, forgiving=True)
 
     @property
     def live(self) -> bool:

@@ -26,7 +26,7 @@ from smspop_async.sandbox.replies import (
     status_reply,
 )
 
-log = logging.getLogger("smspop_async.sandbox")
+log: logging.Logger = logging.getLogger("smspop_async.sandbox")
 """Where aiohttp logs what goes wrong in a handler."""
 
 CAMPAIGNS_PATH = "/api/campaigns"

@@ -49,17 +49,17 @@ class Ledger:
         self._clock = clock
         self._make_secret = make_secret
         self._on_change = on_change
-        self.token = token
+        self.token: str = token
         self._restore()
 
     def _restore(self) -> None:
         self.campaigns: list[Campaign] = []
-        self.tokens = {self.token}
+        self.tokens: set[str] = {self.token}
         self._tokens_made = 1
-        self.senders = dict.fromkeys(self._opening_senders)
-        self.active = True
-        self.credits = self._opening_credits
-        self.statement = [CreditEntry(at=self._clock(), change=self.credits, balance=self.credits)]
+        self.senders: dict[str, None] = dict.fromkeys(self._opening_senders)
+        self.active: bool = True
+        self.credits: int = self._opening_credits
+        self.statement: list[CreditEntry] = [CreditEntry(at=self._clock(), change=self.credits, balance=self.credits)]
 
     # --- what the API asks ---
 
