@@ -1,7 +1,7 @@
 """What of a phone number, a token or a message may be shown: almost nothing (law 7, Discretion).
 
-Errors quote the API's own words, and those may quote back what was sent: whole, cut short, in other letters of
-the same case, with its blanks collapsed. `Redactor` takes it out again.
+Errors quote the API's own words, and those may quote back what was sent: whole, cut short, in capitals, with
+its blanks collapsed. `Redactor` takes it out again.
 """
 
 import re
@@ -13,7 +13,7 @@ _DIGITS = re.compile(r"\+?\d(?:[\W_]{0,4}\d){6,}")
 """Seven digits or more of any script, however they are grouped: by blanks, dashes, brackets, underscores."""
 _BEARER = re.compile(r"(?i)bearer\s+\S+|\b\d+\|[A-Za-z0-9]{8,}")
 _WINDOW = 20
-"""So many letters of a secret in a row are no coincidence any more, so a secret cut short is found by them."""
+"""So many letters of a secret in a row are no coincidence, so a secret cut short is found by them."""
 _SHORT = 8
 _LONGEST = 300
 _SCANNED = 10 * _LONGEST

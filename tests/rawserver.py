@@ -130,9 +130,7 @@ async def _read_request(reader: asyncio.StreamReader) -> Request | None:
 
 
 @asynccontextmanager
-async def raw_server(
-    script: Script, tls: ssl.SSLContext | None = None, *, greeting: Greeting | None = None
-):
+async def raw_server(script: Script, tls: ssl.SSLContext | None = None, *, greeting: Greeting | None = None):
     """Serve `script` on a free port of the loopback interface."""
     server = RawServer(script, greeting)
     listener = await asyncio.start_server(server.accept, "127.0.0.1", 0, ssl=tls)

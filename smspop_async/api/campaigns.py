@@ -53,7 +53,8 @@ class Campaigns:
                 ``"263…, 263…"`` text. A number that stands twice is sent once.
 
         Returns:
-            The API's answer, with one contact for each number. Contacts that failed are in it; they raise nothing.
+            The API's answer, with one contact for each number. Contacts that failed are in it and raise
+            nothing.
 
         Raises:
             ConfigurationError: name, message, sender ID or token cannot be sent. Nothing was sent.
@@ -74,7 +75,7 @@ class Campaigns:
         Raises:
             APIConnectionError: no reply after the retries.
             APIStatusError: the API refused or failed.
-            UnreadableResponseError: a reply that is not a list of campaigns, or a list without a provable end.
+            UnreadableResponseError: a reply that is no list of campaigns, or a list without a provable end.
         """
         async for page in list_pages(self._client):
             for campaign in page.campaigns:
@@ -88,7 +89,7 @@ class RawResponse:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
-    _verdict: Verdict = field(repr=False)
+    _verdict: Verdict = field(alias="verdict", repr=False)
 
     def parse(self) -> CampaignResult:
         """Read it as `Campaigns.create` would.
@@ -106,7 +107,7 @@ class RawPage:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
-    _page: Page | SmsPopError = field(repr=False)
+    _page: Page | SmsPopError = field(alias="page", repr=False)
 
     def parse(self) -> Sequence[Campaign]:
         """Read it as `Campaigns.list` would.

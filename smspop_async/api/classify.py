@@ -22,8 +22,9 @@ from typing import Any
 from attrs import field, frozen
 
 from smspop_async.api.models import Campaign, Status, Summary, converter
-from smspop_async.api.refusals import LOOK_FIRST, Context, moved, refusal, server_error, text_of
+from smspop_async.api.refusals import LOOK_FIRST, Context, moved, refusal, server_error
 from smspop_async.api.settle import Settlement, settle
+from smspop_async.api.shapes import list_in, object_in, text_in
 from smspop_async.api.transport import Reply
 from smspop_async.api.wire import decode_object
 from smspop_async.errors import APIStatusError, OutcomeUnknownError, SmsPopError, UnreadableResponseError
@@ -116,11 +117,8 @@ def _claims_sent(body: Mapping[str, Any]) -> bool:
     """Whether the summary or any row says that somebody was texted, whatever the rest of the reply says."""
     if converter.structure(body.get("summary"), Summary).sent > 0:
         return True
-    rows = body.get("contacts")
-    rows = rows.values() if isinstance(rows, Mapping) else rows if isinstance(rows, list) else ()
-    return any(
-        isinstance(row, Mapping) and str(row.get("status")).strip().lower() == Status.SENT for row in rows
-    )
+    said = (object_in(row).get("status") for row in list_in(body.get("contacts")))
+    return any(str(word).strip().lower() == Status.SENT for word in said)
 
 
 def _classify_2xx(reply: Reply, numbers: Sequence[str], context: Context) -> Verdict:
@@ -133,10 +131,10 @@ def _classify_2xx(reply: Reply, numbers: Sequence[str], context: Context) -> Ver
             )
         )
     if _is_true(body.get("success")):
-        summary = body.get("summary")
-        claimed = converter.structure(summary, Summary) if isinstance(summary, Mapping) and summary else None
+        summary = object_in(body.get("summary"))
+        claimed = converter.structure(summary, Summary) if summary else None
         return Accepted(
-            message=text_of(body.get("message")),
+            message=text_in(body.get("message")),
             campaign=converter.structure(body.get("campaign"), Campaign),
             claimed=claimed,
             settlement=settle(numbers, body.get("contacts"), claimed, context.normalise),
@@ -158,13 +156,13 @@ def _classify_3xx(reply: Reply, context: Context) -> Verdict:
         return Rejected(error=error, scope=Scope.RUN)
     return Unknown(
         error=OutcomeUnknownError(
-            f"The server answered with a redirect (status {reply.status}), which is never followed. {LOOK_FIRST}"
+            f"The server answered with a redirect ({reply.status}), which is never followed. {LOOK_FIRST}"
         )
     )
 
 
 _EVERY_CAMPAIGN = frozenset({401, 402, 403, 404, 405, 407, 419, 422})
-"""404, 405, 407 and 419 mean a wrong URL, a proxy or a web form's route: no other campaign would fare better."""
+"""404, 405, 407, 419: a wrong URL, a proxy or a web form's route. No other campaign would fare better."""
 _CONTACT_FIELDS = re.compile(r"(manual_)?contacts?(\.|$)")
 
 
@@ -174,7 +172,7 @@ def _scope(status: int, body: Mapping[str, Any]) -> Scope:
     if status == 413:  # noqa: PLR2004
         return Scope.CONTACTS
     if status == 422:  # noqa: PLR2004
-        errors = body.get("errors")
-        if isinstance(errors, Mapping) and errors and all(_CONTACT_FIELDS.match(key) for key in errors):
+        errors = object_in(body.get("errors"))
+        if errors and all(_CONTACT_FIELDS.match(key) for key in errors):
             return Scope.CONTACTS
     return Scope.RUN if status in _EVERY_CAMPAIGN else Scope.CAMPAIGN

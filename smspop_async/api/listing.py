@@ -31,7 +31,7 @@ PAGE_CAP = 1_000
 async def list_pages(client: "ApiClient", *, page_cap: int = PAGE_CAP) -> AsyncGenerator[Page, None]:
     """Iterate over the pages; finishing without an error means that the last one is proven to be the last.
 
-    Only ``page`` or ``cursor`` is taken out of the address of the next page; the address itself is never fetched.
+    Only ``page`` or ``cursor`` is taken out of the address of the next page, which itself is never fetched.
 
     Raises:
         APIConnectionError: no reply after the retries.
@@ -91,7 +91,9 @@ async def fetch_page(client: "ApiClient", query: dict[str, str]) -> Page:
 
 
 async def look_at_page(client: "ApiClient", query: dict[str, str]) -> Look:
-    """Ask for one page. A GET sends nothing, so it is retried on connection errors, 429 and 5xx, within a budget.
+    """Ask for one page.
+
+    A GET sends nothing, so it is retried on connection errors, 429 and 5xx, within a budget.
 
     Raises:
         ConfigurationError: the token, or the event loop, is not usable.

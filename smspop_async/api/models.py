@@ -12,6 +12,7 @@ from typing import Any
 from attrs import field, fields, frozen
 from cattrs import Converter
 
+from smspop_async.api.shapes import object_in
 from smspop_async.mask import mask_number
 
 
@@ -66,7 +67,7 @@ class Campaign:
     sender_id: str = ""
     status: str = ""
     id: str = ""
-    extra: Mapping[str, Any] = field(factory=dict, repr=False)
+    extra: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
     """Fields of the reply that the vendor's document does not know."""
 
 
@@ -109,23 +110,21 @@ def _count(value: object) -> int:
 
 
 def _campaign(data: object, _: type) -> Campaign:
-    if not isinstance(data, Mapping):
-        return Campaign()
+    said = object_in(data)
     return Campaign(
-        **{name: _unstated(data.get(name)) for name in _KNOWN},
-        extra={key: value for key, value in data.items() if key not in _KNOWN},
+        **{name: _unstated(said.get(name)) for name in _KNOWN},
+        extra={key: value for key, value in said.items() if key not in _KNOWN},
     )
 
 
 def _summary(data: object, _: type) -> Summary:
-    if not isinstance(data, Mapping):
-        return Summary()
-    return Summary(sent=_count(data.get("sent")), failed=_count(data.get("failed")))
+    said = object_in(data)
+    return Summary(sent=_count(said.get("sent")), failed=_count(said.get("failed")))
 
 
 _KNOWN = tuple(a.name for a in fields(Campaign) if a.name != "extra")
 
-converter = Converter()
-"""Structures the API's small objects. Rows of contacts do not pass through it: see `smspop_async.api.settle`."""
+converter: Converter = Converter()
+"""Structures the API's small objects. Rows of contacts go through `smspop_async.api.settle` instead."""
 converter.register_structure_hook(Campaign, _campaign)
 converter.register_structure_hook(Summary, _summary)

@@ -1,7 +1,7 @@
-"""The errors for what the API, or a server before it, refuses: the class by status, the API's words, the next step.
+"""The errors for what the API, or a server before it, refuses: class by status, the API's words, the next step.
 
-The words come from elsewhere and may quote what was sent, so they pass through the `Redactor` of the `Context`
-before they touch an error.
+The words come from elsewhere and may quote what was sent, so they pass through the `Redactor` of the
+`Context` before they touch an error.
 """
 
 import re
@@ -12,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 from attrs import field, frozen
 
 from smspop_async.api.retry import parse_retry_after
+from smspop_async.api.shapes import list_in, object_in, text_in
 from smspop_async.api.transport import Reply
 from smspop_async.errors import (
     AccountInactiveError,
@@ -54,8 +55,8 @@ def server_error(status: int, delivery: Delivery = Delivery.UNKNOWN) -> ServerEr
 def moved(reply: Reply, url: str) -> APIStatusError | None:
     """The error for the two kinds of redirect that prove that the application never saw the request.
 
-    301 and 308 to https name the address to configure; 302 to a login page says that this one is not the API's.
-    None for any other redirect.
+    301 and 308 to https name the address to configure; 302 to a login page says that this one is not the
+    API's. None for any other redirect.
     """
     target = _redirect_target(reply, url)
     if target is not None and reply.status in (301, 308) and target.startswith("https://"):
@@ -93,18 +94,13 @@ def _plain_path(path: str) -> str:
 _ROUTE = re.compile(r"(/[A-Za-z_-]{0,30}(v?\d{0,3})?(\.php)?){0,8}")
 
 
-def text_of(value: object) -> str:
-    """Return `value` where it is a text, else an empty one."""
-    return value if isinstance(value, str) else ""
-
-
 def refusal(reply: Reply, body: Mapping[str, Any], context: Context) -> APIStatusError:
     """The error for a refusal: the class by status and the API's words, the text with the next step."""
     status = reply.status
-    words = context.redact(text_of(body.get("message")))
+    words = context.redact(text_in(body.get("message")))
     if 300 <= status <= 399:  # noqa: PLR2004
         return moved(reply, context.url) or APIStatusError(
-            f"The server answered with a redirect (status {status}), which is never followed. Nothing was sent. "
+            f"The server answered with a redirect ({status}), which is never followed. Nothing was sent. "
             "Check base_url: the API's address ends in /api.",
             status=status,
         )
@@ -157,7 +153,7 @@ def _no_credits(_: Reply, __: Mapping[str, Any], ___: Context, words: str) -> AP
 
 
 def _forbidden(_: Reply, body: Mapping[str, Any], context: Context, words: str) -> APIStatusError:
-    said = text_of(body.get("message"))
+    said = text_in(body.get("message"))
     if "inactive" in said.lower():
         return AccountInactiveError(
             f"The account is inactive (403){_quote(words)}. Nothing was sent. Contact SMSPop's support.",
@@ -181,13 +177,12 @@ def _forbidden(_: Reply, body: Mapping[str, Any], context: Context, words: str) 
 
 
 def _invalid(_: Reply, body: Mapping[str, Any], context: Context, words: str) -> APIStatusError:
-    raw = body.get("errors")
-    fields = raw if isinstance(raw, Mapping) else {}  # PHP writes an empty map as []
+    fields = object_in(body.get("errors"))
     errors = {
         context.redact(str(key)): _field_words(value, context.redact)
         for key, value in list(fields.items())[:_FIELDS_SHOWN]
     }
-    if "sender_id" in fields or ("sender" in text_of(body.get("message")).lower() and not fields):
+    if "sender_id" in fields or ("sender" in text_in(body.get("message")).lower() and not fields):
         return InvalidSenderError(
             f"The API does not know this sender ID (422){_quote(words)}. Nothing was sent. "
             "Use one that the dashboard lists for the account.",
@@ -208,7 +203,7 @@ _FIELDS_SHOWN = 20
 
 
 def _field_words(value: object, redact: Redactor) -> tuple[str, ...]:
-    said = value if isinstance(value, list) else [value]
+    said = list_in(value) or [value]
     return tuple(redact(str(word)) for word in said[:_FIELDS_SHOWN])
 
 

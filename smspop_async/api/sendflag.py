@@ -79,8 +79,8 @@ class FlaggedPayload(BytesPayload):
     def __init__(self, body: bytes, connections: Connections) -> None:
         super().__init__(body, content_type="application/json")
         self._connections = connections
-        self.flag = SendFlag.DOWN
-        self.reused = False
+        self.flag: SendFlag = SendFlag.DOWN
+        self.reused: bool = False
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Look at the connection, raise the flag, write."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from smspop_async.api.models import ContactResult, Status, Summary
+from smspop_async.api.shapes import list_in, object_in
 
 _WORDS: Final = {"sent": Status.SENT, "failed": Status.FAILED}
 _PLAIN: Final = frozenset(_WORDS)
@@ -34,7 +35,7 @@ class Settlement:
     numbers: Sequence[str] = field(repr=False)
     statuses: Sequence[Status] = field(repr=False)
     """One for each of `numbers`, in their order."""
-    details: Mapping[int, str] = field(factory=dict, repr=False)
+    details: Mapping[int, str] = field(factory=dict[int, str], repr=False)
     """Position to explanation, only where there is something to explain."""
     summary: Summary
     """Counted from `statuses`, not taken from the reply."""
@@ -62,8 +63,8 @@ def settle(
         claimed: The reply's ``summary``, or None where it had none.
         normalise: Turns a national spelling into digits, or None where it cannot.
     """
-    rows = list(rows.values()) if isinstance(rows, Mapping) else rows
-    if not isinstance(rows, list) or not rows:
+    said = list_in(rows)
+    if not said:
         summary = claimed or Summary()
         return Settlement(
             numbers=numbers,
@@ -74,7 +75,7 @@ def settle(
                 f"no per-contact rows in the reply (its summary: {summary.sent} sent, {summary.failed} failed)",
             ),
         )
-    return _settle_plain(numbers, rows, claimed) or _settle_odd(numbers, rows, claimed, normalise)
+    return _settle_plain(numbers, said, claimed) or _settle_odd(numbers, said, claimed, normalise)
 
 
 def _settle_plain(numbers: Sequence[str], rows: list[Any], claimed: Summary | None) -> Settlement | None:
@@ -152,7 +153,7 @@ _MISSING: Final = "number(s) without a row in the reply"
 
 def _row_number(row: Any, asked: set[str], normalise: Callable[[str], str | None] | None) -> str | None:
     """The number of a row, as it was sent; None where it was not sent or is no number."""
-    value = row.get("phone_number") if isinstance(row, Mapping) else None
+    value = object_in(row).get("phone_number")
     if isinstance(value, float) and value.is_integer():
         value = int(value)  # 2.6377e11: exact, so still a number of somebody
     if isinstance(value, bool) or not isinstance(value, str | int):

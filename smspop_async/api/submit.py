@@ -23,8 +23,8 @@ from yarl import URL
 
 from smspop_async.api.classify import Accepted, Rejected, Unknown, Unsent, Verdict, classify
 from smspop_async.api.gate import Gate, Sleep
-from smspop_async.api.refusals import Context
 from smspop_async.api.pump import Pump
+from smspop_async.api.refusals import Context
 from smspop_async.api.retry import backoff
 from smspop_async.api.sendflag import FlaggedPayload, SendFlag
 from smspop_async.api.transport import NoReplyError, Reply, Transport

@@ -3,9 +3,10 @@
 aiohttp is friendly by default, and each of these kindnesses can text people twice or leak the token, so every
 request switches them off: redirects (a 301 turns the POST into a GET, a 307 re-sends numbers to another
 origin), cookies, proxies and ``.netrc`` from the environment, middlewares that retry, ``raise_for_status``. A
-session that is handed in lends its *connector* (pool, TLS, resolver) and its trace configurations; our requests
-run in a session of our own on top of it, because a session's cookie jar and default headers cannot be switched
-off request by request. The lender stays the owner: neither session nor connector is ever closed here.
+session that is handed in lends its *connector* (pool, TLS, resolver) and its trace configurations; our
+requests run in a session of our own on top of it, because a session's cookie jar and default headers cannot
+be switched off request by request. The lender stays the owner: neither session nor connector is ever closed
+here.
 
 Waiting happens before the clock starts: a slot is taken first, and there are as many slots as the pool has
 connections, so that a time limit is never spent on waiting for a free connection.
@@ -187,7 +188,7 @@ class Transport:
         return _session(borrowed.connector, owned=False, traces=borrowed.trace_configs)
 
     async def aclose(self) -> None:
-        """Close what was opened here. Safe to call twice, and in a loop that is not the one of the session."""
+        """Close what was opened here. Safe to call twice, and in a loop other than the session's."""
         self._closed = True
         session, self._session = self._session, None
         if session is None or self._loop is None:

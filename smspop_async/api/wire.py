@@ -1,7 +1,7 @@
 """The only module that knows endpoints, headers and JSON: values in, bytes out, and back. No await, no clock.
 
-What stands here as documented is in the vendor's document; the form of the campaign list, of paging and of most
-error bodies is assumed (Laravel's habits), and read as tolerantly as `read_page` can without guessing.
+What stands here as documented is in the vendor's document; the form of the campaign list, of paging and of
+most error bodies is assumed (Laravel's habits), and read as tolerantly as `read_page` can without guessing.
 """
 
 import json
@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from attrs import field, frozen
 
 from smspop_async.api.models import Campaign, converter
+from smspop_async.api.shapes import is_list, is_object, list_in, object_in
 
 CAMPAIGNS: Final = "/campaigns"
 """POST creates and sends, GET lists (documented)."""
@@ -36,8 +37,8 @@ USER_AGENT: Final = _user_agent()
 def headers(token: str) -> dict[str, str]:
     """The headers of every request.
 
-    ``Accept`` is exactly one type: Laravel decides by the first one whether a refusal is JSON or a redirect to
-    an HTML page. No encoding is offered beyond those that aiohttp always decodes.
+    ``Accept`` is exactly one type: Laravel decides by the first one whether a refusal is JSON or a redirect
+    to an HTML page. No encoding is offered beyond those that aiohttp always decodes.
     """
     return {
         "Authorization": f"Bearer {token}",
@@ -82,7 +83,7 @@ def decode_object(body: bytes) -> Mapping[str, Any] | None:
         data = decode(body)
     except ValueError:
         return None
-    return data if isinstance(data, dict) else None
+    return data if is_object(data) else None
 
 
 @frozen(kw_only=True)
@@ -123,27 +124,25 @@ def _find_rows(data: Any) -> tuple[Mapping[str, Any], list[dict[str, Any]] | Non
         rows = _as_rows(data)
         if rows is not None:
             return frame, rows
-        if not isinstance(data, dict) or data.get("success") is False:
+        layer = object_in(data)
+        if not layer or layer.get("success") is False:
             break
-        frame = {**frame, **data}
-        data = data.get("campaigns", data.get("data"))
+        frame = {**frame, **layer}
+        data = layer.get("data") if layer.get("campaigns") is None else layer["campaigns"]
     return frame, None
 
 
-def _as_rows(data: Any) -> list[dict[str, Any]] | None:
+def _as_rows(data: object) -> list[dict[str, Any]] | None:
     """A list of objects, also in PHP's ``{"0": …, "2": …}`` form; None for anything else."""
-    if isinstance(data, dict) and data and all(key.isdigit() for key in data):
-        data = list(data.values())
-    if isinstance(data, list) and all(isinstance(row, dict) for row in data):
-        return data
-    return None
+    layer = object_in(data)
+    rows = list_in(data)
+    like_a_list = is_list(data) or (layer and all(key.isdigit() for key in layer))
+    return rows if like_a_list and all(map(is_object, rows)) else None
 
 
 def _what_follows(frame: Mapping[str, Any], seen: int) -> tuple[dict[str, str] | None, bool]:
     """Work out the next page, and whether this one, with `seen` rows, is proven to be the last."""
-    links, meta = frame.get("links"), frame.get("meta")
-    links = links if isinstance(links, Mapping) else {}
-    meta = meta if isinstance(meta, Mapping) else {}
+    links, meta = object_in(frame.get("links")), object_in(frame.get("meta"))  # links is a list in one form
     url = frame.get("next_page_url") or links.get("next")
     if isinstance(url, str) and url:
         return _steps(url), False

@@ -239,4 +239,6 @@ async def open_roster(suppress: Contacts | None, normaliser: Normaliser) -> Rost
 
 def _check_kind(setting: str, value: object, kind: type) -> None:
     if value is not None and not isinstance(value, kind):
-        raise ConfigurationError(f"{setting} must be a {kind.__name__} or None; it is a {type(value).__name__}.")
+        raise ConfigurationError(
+            f"{setting} must be a {kind.__name__} or None; it is a {type(value).__name__}."
+        )

@@ -53,7 +53,8 @@ class _Steady(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        if not self._silent:
+        # The interpreter flushes what it collects (IOBase.__del__), also when the stream below was closed before.
+        if not self._silent and not self._stream.closed:
             try:
                 self._stream.flush()
             except OSError as error:

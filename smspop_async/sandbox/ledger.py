@@ -59,7 +59,9 @@ class Ledger:
         self.senders: dict[str, None] = dict.fromkeys(self._opening_senders)
         self.active: bool = True
         self.credits: int = self._opening_credits
-        self.statement: list[CreditEntry] = [CreditEntry(at=self._clock(), change=self.credits, balance=self.credits)]
+        self.statement: list[CreditEntry] = [
+            CreditEntry(at=self._clock(), change=self.credits, balance=self.credits)
+        ]
 
     # --- what the API asks ---
 

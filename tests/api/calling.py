@@ -2,17 +2,17 @@
 
 import pickle
 import traceback
-from importlib.util import find_spec
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import aiohttp
 import anyio
 import pytest
 from attrs import evolve
-from rawserver import Peer, Request, Script, answer_all, fake_numbers
 
+from rawserver import Peer, Request, Script, answer_all, fake_numbers
 from smspop_async import Delivery, SmsPop, SmsPopError
 from smspop_async.api.campaigns import prepare
 from smspop_async.api.gate import Gate
@@ -130,7 +130,7 @@ def assert_discreet(error: BaseException, *secrets: str) -> None:
 
 def assert_pickles(error: SmsPopError) -> None:
     """The error crosses a process boundary whole."""
-    twin = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+    twin = pickle.loads(pickle.dumps(error))
     assert type(twin) is type(error)
     assert str(twin) == str(error)
     assert vars(twin) == vars(error)

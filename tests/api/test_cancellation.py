@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 import pytest
+from attrs import evolve
+
 from api.calling import (
     NUMBERS,
     after,
@@ -16,9 +18,7 @@ from api.calling import (
     failure_of,
     submit,
 )
-from attrs import evolve
 from rawserver import Peer, RawServer, Request, answer_all, raw_server
-
 from smspop_async import Delivery, SmsPop, Timeouts
 from smspop_async.api.classify import Accepted
 from smspop_async.api.submit import Attempt
@@ -139,7 +139,9 @@ async def with_wait_for(call: Awaitable[object]) -> None:
 
 @any_loop
 @pytest.mark.parametrize("limit", [with_move_on_after, with_asyncio_timeout, with_wait_for])
-async def test_limits_of_the_caller_come_through(limit: Callable[[Awaitable[object]], Awaitable[None]]) -> None:
+async def test_limits_of_the_caller_come_through(
+    limit: Callable[[Awaitable[object]], Awaitable[None]],
+) -> None:
     """A caller's own time limit is the caller's: the SDK neither swallows nor translates it."""
     async with raw_server(hold) as server, calling(server.base_url) as sms:
         attempt = Attempt()

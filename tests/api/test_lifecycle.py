@@ -13,9 +13,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+
 from api.calling import MESSAGE, NUMBERS, TOKEN, assert_discreet, calling, create, failure_of
 from rawserver import Peer, Request, answer_all, raw_server
-
 from smspop_async import (
     ConfigurationError,
     Delivery,
@@ -182,6 +182,7 @@ from rawserver import answer_all, raw_server
 from smspop_async import SmsPop
 
 async def main():
+    asyncio.get_running_loop().slow_callback_duration = 60  # how long things take is not the question
     async with raw_server(answer_all) as server:
         for owned in (True, False):
             async with calling(server.base_url, owned=owned) as sms:
@@ -202,7 +203,7 @@ print("done")
 def test_nothing_is_left_open_in_development_mode() -> None:
     """Under ``-X dev -W error`` no resource is left open, no coroutine is forgotten, nothing is logged."""
     paths = [str(ROOT), str(ROOT / "tests")]
-    done = subprocess.run(  # noqa: S603 - our own interpreter and script
+    done = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(SCRIPT.format(paths=paths))],
         capture_output=True,
         text=True,
@@ -246,6 +247,10 @@ async def _raise() -> str:
     raise VaultError(code=7)
 
 
+async def _refuse() -> str:
+    raise ConfigurationError("The vault is not configured.")
+
+
 async def _give_none() -> str:
     return None
 
@@ -263,7 +268,7 @@ def _not_async() -> str:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("provide", [_raise, _give_none, _give_spoilt, _give_nothing, _not_async])
+@pytest.mark.parametrize("provide", [_raise, _refuse, _give_none, _give_spoilt, _give_nothing, _not_async])
 @pytest.mark.parametrize("method", ["POST", "GET"])
 async def test_failing_token_provider_is_a_setting_and_sends_nothing(
     provide: Callable[[], object], method: str
@@ -273,7 +278,7 @@ async def test_failing_token_provider_is_a_setting_and_sends_nothing(
         error = await failure_of(create(sms) if method == "POST" else anext(sms.campaigns.list()))
         assert type(error) is ConfigurationError
         assert error.delivery is Delivery.NOT_SENT
-        twin = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
+        twin = pickle.loads(pickle.dumps(error))
         assert str(twin) == str(error)
         assert_discreet(error)
         assert server.requests == []
@@ -304,6 +309,7 @@ def test_loopback_is_not_warned_of(host: str) -> None:
         "https://x:99999/", f"https://user:{TOKEN}@x/api", "https://user@x/api", "https://x/api?a=b",
         "https://x/api?", "https://x/api#f", "https://x/api#", "https://x/a b", "https://x/\n", "https://x\\y/",
         "https://x\x00/", "", " ", 5, b"https://x/api", "//x/api", "https://x@/api", "https://\u200bx/",
+        "https://é..b/api", f"https://{'é' * 64}/api",
     ],
 )  # fmt: skip
 def test_malformed_base_url_is_refused(base_url: object, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+
 from api.calling import NUMBERS, TOKEN, FakeTime, after, assert_discreet, assert_pickles, calling, failure_of
 from rawserver import Peer, Request, Script, answer_all, free_port, raw_server
-
 from smspop_async import (
     AccountInactiveError,
     APIConnectionError,

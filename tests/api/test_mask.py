@@ -75,7 +75,9 @@ def test_what_comes_out_is_one_printable_line(text: str, secret: str) -> None:
 )
 def test_innocent_words_stay(text: str) -> None:
     """The API's documented words are shown as they are, also where the message is a short word of theirs."""
-    assert Redactor(["1|fake-token-0123456789", "Hi", "", "  ", "a"])(text) == text.replace(" a ", " [redacted] ")
+    assert Redactor(["1|fake-token-0123456789", "Hi", "", "  ", "a"])(text) == text.replace(
+        " a ", " [redacted] "
+    )
 
 
 def test_short_message_is_taken_out_as_a_word() -> None:
@@ -106,7 +108,13 @@ def test_endless_text_costs_no_more_than_what_is_shown() -> None:
 
 @pytest.mark.parametrize(
     ("number", "shown"),
-    [("263770000001", "263…01"), ("+263770000001", "+26…01"), (263770000001, "263…01"), ("1234567", "…"), ("", "…")],
+    [
+        ("263770000001", "263…01"),
+        ("+263770000001", "+26…01"),
+        (263770000001, "263…01"),
+        ("1234567", "…"),
+        ("", "…"),
+    ],
 )
 def test_masked_number(number: object, shown: str) -> None:
     """A number is shown by its ends; what is too short to hide in is not shown at all."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import anyio
 import pytest
+
 from api.calling import (
     ECHO,
     NUMBERS,
@@ -22,7 +23,6 @@ from api.calling import (
     submit,
 )
 from rawserver import Peer, Request, Script, good_reply, raw_server
-
 from smspop_async import APIConnectionError, APITimeoutError, Delivery, Timeouts
 from smspop_async.api.submit import Attempt
 from smspop_async.api.transport import REPLY_CAP

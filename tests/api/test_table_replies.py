@@ -8,10 +8,21 @@ import json
 import logging
 
 import pytest
-from api.calling import ECHO, SECRETS, TOKEN, after, any_loop, assert_says, calling, create, every_way, failure_of
 from attrs import frozen
-from rawserver import Peer, Request, good_reply, raw_server
 
+from api.calling import (
+    ECHO,
+    SECRETS,
+    TOKEN,
+    after,
+    any_loop,
+    assert_says,
+    calling,
+    create,
+    every_way,
+    failure_of,
+)
+from rawserver import Peer, Request, good_reply, raw_server
 from smspop_async import (
     AccountInactiveError,
     APIStatusError,

@@ -57,7 +57,9 @@ async def test_an_unknown_campaign_that_is_in_the_list_is_accepted():
 
 async def test_a_look_ends_with_the_page_that_has_the_last_one():
     """An account with thousands of campaigns is not read to its end when the newest page has what is looked for."""
-    report, raw = await hang_up(lambda name: {"data": [{"name": name}], "next_page_url": "/api/campaigns?page=2"})
+    report, raw = await hang_up(
+        lambda name: {"data": [{"name": name}], "next_page_url": "/api/campaigns?page=2"}
+    )
     assert report.counts[Status.ACCEPTED] == 2
     assert len(raw.requests) == 2
 

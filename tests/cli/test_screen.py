@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from smspop_async.cli.screen import Screen, printable
+from smspop_async.cli.screen import Screen, _Steady, printable
 
 
 class Broken(io.StringIO):
@@ -68,3 +68,11 @@ def test_a_result_that_cannot_be_written_does_not_hide_the_run(smspop, sandbox, 
 
 def test_what_is_not_printable_becomes_a_space():
     assert printable("a\x1b[2Jb\nc") == "a [2Jb c"
+
+
+def test_a_stream_that_was_closed_is_not_flushed():
+    """What the interpreter collects late it flushes, and nobody wants to hear that the stream is gone."""
+    below = io.StringIO()
+    steady = _Steady(below, forgiving=False)
+    below.close()
+    steady.flush()
