@@ -158,9 +158,7 @@ class ValidationError(APIStatusError):
         delivery: Delivery | None = None,
     ) -> None:
         super().__init__(message, status=status, api_message=api_message, delivery=delivery)
-        self.errors: dict[str, tuple[str, ...]] = {
-            field: tuple(words) for field, words in (errors or {}).items()
-        }
+        self.errors: dict[str, list[str]] = {field: list(words) for field, words in (errors or {}).items()}
 
 
 class InvalidSenderError(ValidationError):

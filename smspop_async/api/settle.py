@@ -3,8 +3,8 @@
 Columns in, columns out: `settle` takes the list of numbers of a campaign and the rows of its reply as they
 came out of JSON, and gives one status word per number. Most replies name every number once, as it was sent,
 with a known word; those take the short way through a dict. Every oddity the wire has shown (numbers
-written with a plus and blanks or as integers, rows twice, missing or never asked for, words in capitals, words
-unheard of) takes the long way, which ends in the same columns.
+written with a plus and blanks or as integers, rows twice, missing or never asked for, words in capitals,
+words unheard of) takes the long way, which ends in the same columns.
 """
 
 import re

@@ -2,8 +2,8 @@
 
 Every attempt ends in a verdict (`smspop_async.api.classify`). Only two of them lead to another attempt:
 
-* **Unsent**: the send flag stayed down, so the server cannot have the request. Backoff with full jitter, up to
-  `RetryPolicy.attempts`. A stale pooled connection is not the server's failure: it is replaced at once, at
+* **Unsent**: the send flag stayed down, so the server cannot have the request. Backoff with full jitter, up
+  to `RetryPolicy.attempts`. A stale pooled connection is not the server's failure: it is replaced at once, at
   most as often as the pool has connections, and costs no attempt.
 * **429**: turned away before the application ran. The gate that all requests of the client share closes for
   ``Retry-After``, and this campaign waits with the others. It closes after the last attempt too.

@@ -136,7 +136,7 @@ def handling(error: SmsPopError) -> None:
         case ContentRejectedError():
             assert_type(error.category, str | None)
         case ValidationError():
-            assert_type(error.errors, dict[str, tuple[str, ...]])
+            assert_type(error.errors, dict[str, list[str]])
         case APIStatusError():
             assert_type(error.status, int)
         case PartialFailureError():
