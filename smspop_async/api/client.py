@@ -1,6 +1,7 @@
 """The client of one account: settings in, ``campaigns`` out. It owns one transport and closes it once."""
 
 from functools import partial
+from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Self
 
@@ -77,6 +78,9 @@ class ApiClient:
     ) -> None:
         if not is_count(max_connections):
             raise ConfigurationError(f"max_connections must be 1 or more; it is {max_connections!r}.")
+        if not isinstance(retry, RetryPolicy):
+            raise ConfigurationError(f"retry must be a RetryPolicy; it is a {type(retry).__name__}.")
+        check_observer(on_event)
         check_session(session)
         settings = TransportSettings(
             max_connections=max_connections, session=session, ssl=ssl, proxy=check_proxy(proxy)
@@ -156,6 +160,7 @@ class ApiClient:
             ConfigurationError: a setting is malformed.
         """
         mine = self._submitter
+        check_observer(on_event)
         copy = object.__new__(type(self))
         copy._shared = self._shared
         copy._submitter = evolve(
@@ -218,6 +223,16 @@ async def _headers(source: TokenSource) -> dict[str, str]:
             f"The token provider raised {type(error).__name__}. Nothing was sent."
         ) from error
     return headers(check_token(token))
+
+
+def check_observer(on_event: object) -> None:
+    """Refuse an observer that cannot be called as one.
+
+    Raises:
+        ConfigurationError: it is no function, or an async one, which nobody would await.
+    """
+    if on_event is not None and (not callable(on_event) or iscoroutinefunction(on_event)):
+        raise ConfigurationError("on_event must be a plain function that takes one event.")
 
 
 def resolve_timeout(timeout: Timeout) -> Timeouts:

@@ -355,6 +355,7 @@ def test_token_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ("timeout", -1), ("timeout", float("nan")), ("timeout", "5"), ("timeout", True),
         ("default_region", "Zimbabwe"), ("proxy", "not a url"), ("proxy", "socks5://x:1"), ("proxy", 5),
         ("proxy", "http://x:99999"), ("proxy", f"://user:{TOKEN}@x"), ("session", object()),
+        ("retry", 3), ("on_event", 5), ("on_event", asyncio.sleep),
     ],
 )  # fmt: skip
 def test_malformed_setting_is_refused(name: str, value: object) -> None:

@@ -131,9 +131,7 @@ async def test_documented_details_of_errors(api: Any) -> None:
     with pytest.raises(ValidationError) as invalid:
         await create(api.sms)
     assert invalid.value.api_message == "Validation failed"
-    assert invalid.value.errors == {
-        "contact_import_method": ["The contact import method field is required."]
-    }
+    assert invalid.value.errors == {"contact_import_method": ["The contact import method field is required."]}
     api.stage("402")
     with pytest.raises(InsufficientCreditsError) as credit:
         await create(api.sms)
