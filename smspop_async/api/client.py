@@ -43,20 +43,7 @@ class _Shared:
 
 
 class ApiClient:
-    """An asyncio client of the SMSPop API: pooled, lazy, bound to the event loop of its first request.
-
-    Args:
-        token: The API token, or an async callable that gives the one to use now. Default: ``SMSPOP_TOKEN``.
-        base_url: The API's address. Default: ``SMSPOP_BASE_URL``, or ``https://smspop.co.zw/api``.
-        timeout: Seconds in all, a `Timeouts`, or an ``aiohttp.ClientTimeout``. Default: connect 15, read 140,
-            total 150.
-        retry: What to do about requests that are proven unsent.
-        max_connections: How many requests may be under way at once.
-        session: An aiohttp session whose connection pool is borrowed; it is never closed here.
-        default_region: The region (ISO 3166-1) in which a national number is read.
-        on_event: Told what happens; see `smspop_async.events`.
-        ssl: As aiohttp's ``ssl``: an ``SSLContext``, a fingerprint, or False to skip verification.
-        proxy: The URL of an HTTP proxy. The environment's proxies are never used.
+    """The part of `smspop_async.SmsPop` that submits one campaign at a time; its arguments are described there.
 
     Raises:
         ConfigurationError: a setting is missing or malformed.
