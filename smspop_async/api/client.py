@@ -65,8 +65,7 @@ class ApiClient:
     ) -> None:
         if not is_count(max_connections):
             raise ConfigurationError(f"max_connections must be 1 or more; it is {max_connections!r}.")
-        if not isinstance(retry, RetryPolicy):
-            raise ConfigurationError(f"retry must be a RetryPolicy; it is a {type(retry).__name__}.")
+        check_retry(retry)
         check_observer(on_event)
         check_session(session)
         settings = TransportSettings(
@@ -147,6 +146,8 @@ class ApiClient:
             ConfigurationError: a setting is malformed.
         """
         mine = self._submitter
+        if retry is not None:
+            check_retry(retry)
         check_observer(on_event)
         copy = object.__new__(type(self))
         copy._shared = self._shared
@@ -210,6 +211,16 @@ async def _headers(source: TokenSource) -> dict[str, str]:
             f"The token provider raised {type(error).__name__}. Nothing was sent."
         ) from error
     return headers(check_token(token))
+
+
+def check_retry(retry: object) -> None:
+    """Refuse what is not a retry policy, such as a number of attempts.
+
+    Raises:
+        ConfigurationError: and what it is.
+    """
+    if not isinstance(retry, RetryPolicy):
+        raise ConfigurationError(f"retry must be a RetryPolicy; it is a {type(retry).__name__}.")
 
 
 def check_observer(on_event: object) -> None:
