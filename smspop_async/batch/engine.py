@@ -108,7 +108,11 @@ class Run:
             with self._scope:
                 await self._guarded(self._work, intake)
         finally:
-            intake.enter_rest()
+            # Whatever breaks on the way out is kept: nobody may wait for the end for ever.
+            try:
+                intake.enter_rest()
+            except Exception as crash:  # noqa: BLE001 - as in `_guarded`
+                self.crash = self.crash or crash
             self._finish()
             with anyio.CancelScope(shield=True):
                 await self._guarded(intake.aclose)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 
+import anyio
 import pytest
 
 from faultserver import FaultServer
@@ -21,6 +22,7 @@ from smspop_async import (
     SmsPop,
     Status,
 )
+from smspop_async.batch.intake import Intake
 from smspop_async.events import CampaignRetried, CampaignSplit, RunStopped
 
 pytestmark = pytest.mark.anyio
@@ -346,6 +348,21 @@ async def test_a_bug_in_the_middle_is_raised_as_itself_after_all_is_accounted_fo
                 [outcome async for outcome in batch]
     assert batch.report.counts[Status.UNKNOWN] == 2
     assert sum(batch.report.counts.values()) == 40
+
+
+async def test_a_bug_on_the_way_out_is_raised_and_holds_nobody_up(monkeypatch):
+    """A run whose last act breaks still ends, as itself, with everything that was sent accounted for."""
+
+    def broken(_):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Intake, "enter_rest", broken)
+    async with raw_server(answer_all) as raw, client(raw) as sms:
+        batch = sms.stream(fake_numbers(4), message="Hello!", sender_id="DEMO")
+        with anyio.fail_after(10), pytest.raises(ZeroDivisionError):
+            async with batch:
+                await batch.wait()
+    assert batch.report.counts[Status.SENT] == 4
 
 
 async def test_requests_keep_to_the_rate_limit():
