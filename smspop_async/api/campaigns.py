@@ -12,7 +12,7 @@ from smspop_async.api.listing import list_pages, look_at_page
 from smspop_async.api.models import Campaign, CampaignResult
 from smspop_async.api.submit import Attempt, Submission
 from smspop_async.api.wire import NAME_LIMIT, Envelope, Page
-from smspop_async.contacts.numbers import InvalidNumber
+from smspop_async.contacts.numbers import PARSED_AT_ONCE, InvalidNumber
 from smspop_async.contacts.plan import SHORTEST
 from smspop_async.contacts.sources import read_slabs
 from smspop_async.errors import ConfigurationError, ContactSourceError, SmsPopError
@@ -237,8 +237,6 @@ async def prepare(
 
 
 _TOO_LARGE = "One campaign with so many contacts is too large; use send(), which splits it. Nothing was sent."
-_PARSED_AT_ONCE = 20
-"""Numbers that the full parser takes between two turns of the loop: about half a millisecond."""
 
 
 async def _numbers(client: "ApiClient", contacts: str | Iterable[object]) -> list[str]:
@@ -253,7 +251,7 @@ async def _numbers(client: "ApiClient", contacts: str | Iterable[object]) -> lis
         scan = client.normaliser.scan(slab.values)
         for at in scan.undecided:
             slow += 1
-            if slow % _PARSED_AT_ONCE == 0:
+            if slow % PARSED_AT_ONCE == 0:
                 await checkpoint()
             try:
                 scan.numbers[at] = client.normaliser.parse(slab.values[at])

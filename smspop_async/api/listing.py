@@ -19,7 +19,6 @@ from smspop_async.errors import (
     SmsPopError,
     UnreadableResponseError,
 )
-from smspop_async.mask import Redactor
 
 if TYPE_CHECKING:
     from smspop_async.api.client import ApiClient
@@ -137,12 +136,7 @@ async def _look(client: "ApiClient", query: dict[str, str]) -> Look:
             return Look(
                 page=connection_error(failure, Delivery.NOT_SENT, "Nothing was sent by asking for the list.")
             )
-    context = Context(
-        url=client.url(CAMPAIGNS),
-        redact=Redactor((headers["Authorization"].partition(" ")[2],)),
-        now=submitter.clock.wall(),
-    )
-    return Look(page=_read(reply, context), reply=reply)
+    return Look(page=_read(reply, submitter.context(headers)), reply=reply)
 
 
 def _read(reply: Reply, context: Context) -> Page | SmsPopError:

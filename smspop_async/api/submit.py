@@ -169,6 +169,22 @@ class Submitter:
             CampaignRetried(name=submission.name, attempt=attempt.count, delay=delay, reason=reason),
         )
 
+    def context(
+        self,
+        headers: Mapping[str, str],
+        *,
+        message: str = "",
+        normalise: Callable[[str], str | None] | None = None,
+    ) -> Context:
+        """What a reply to a request with these headers is read with, now."""
+        token = headers["Authorization"].partition(" ")[2]
+        return Context(
+            url=str(self.url),
+            redact=Redactor((token, message)),
+            now=self.clock.wall(),
+            normalise=normalise,
+        )
+
     async def _post(self, submission: Submission, attempt: Attempt) -> Verdict:
         """Post once, in a slot of the pool, and say what came of it."""
         attempt.payload = attempt.reply = attempt.verdict = None
@@ -187,13 +203,7 @@ class Submitter:
                 attempt.reply = await self.transport.post(self.url, payload, headers, self.timeouts)
             except NoReplyError as failure:
                 return no_reply(failure, payload)
-        token = headers["Authorization"].partition(" ")[2]
-        context = Context(
-            url=str(self.url),
-            redact=Redactor((token, submission.message)),
-            now=self.clock.wall(),
-            normalise=submission.normalise,
-        )
+        context = self.context(headers, message=submission.message, normalise=submission.normalise)
         await self.pump.turn()
         with self.pump:
             return classify(attempt.reply, submission.numbers, context)

@@ -21,14 +21,13 @@ from smspop_async.api.models import Status
 from smspop_async.api.pump import Pump
 from smspop_async.batch.chunks import Chunk, Chunker
 from smspop_async.batch.outcomes import OutcomeBook
-from smspop_async.contacts.numbers import InvalidNumber, Normaliser
+from smspop_async.config import is_count
+from smspop_async.contacts.numbers import PARSED_AT_ONCE, InvalidNumber, Normaliser
 from smspop_async.contacts.roster import Roster
 from smspop_async.contacts.sources import ContactRows, Slab
 from smspop_async.errors import ConfigurationError, ContactSourceError
 from smspop_async.message import MissingField, check_message, fields, render
 
-_SLICE: Final = 20
-"""Numbers that the full parser takes between two turns of the loop: about half a millisecond."""
 _TURN: Final = 0.0005
 """Seconds of reading between two turns of the loop."""
 _JUNK: Final = 64
@@ -55,7 +54,7 @@ def check_count(setting: str, value: object, most: int) -> None:
     Raises:
         ConfigurationError: and which setting it is.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+    if not is_count(value) or value > most:
         raise ConfigurationError(f"{setting} must be a whole number from 1 to {most:,}; it is {value!r}.")
 
 
@@ -74,7 +73,6 @@ class Excluded:
 class Sorted:
     """A slab of rows, sorted into those to send and those not."""
 
-    rows: int
     excluded: Sequence[Excluded]
     chunks: Sequence[Chunk]
 
@@ -117,7 +115,7 @@ class Sorter:
                     numbers[at] = self._normaliser.parse(slab.values[at])
                 except InvalidNumber as problem:
                     problems[at] = problem.reason
-                if count % _SLICE == 0:
+                if count % PARSED_AT_ONCE == 0:
                     yield None
         yield self._admit(slab, numbers, problems)
 
@@ -142,7 +140,6 @@ class Sorter:
         for at, status, reason in excluded:
             self._book.settle_all((first + at,), status, reason)
         return Sorted(
-            rows=len(shown),
             excluded=[
                 Excluded(
                     index=first + at,
@@ -232,11 +229,6 @@ class Intake:
         self._pulling: anyio.CancelScope | None = None
         self.failure: ContactSourceError | None = None
         """What ended the reading before the source did."""
-
-    @property
-    def finite(self) -> bool:
-        """Whether reading to the end is sure to end."""
-        return self._rows.finite
 
     async def prime(self) -> None:
         """Read the first rows, so that what is wrong from the start is raised before anything is sent.

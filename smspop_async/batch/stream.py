@@ -38,6 +38,7 @@ class Batch:
         self._buffer = buffer
         self._run: Run | None = None
         self._tasks: TaskGroup | None = None
+        self._end_stream: Callable[[], None] = lambda: None
         self._close_stream: Callable[[], None] = lambda: None
         self._outcomes: AsyncIterator[ContactOutcome] | None = None
 
@@ -72,7 +73,7 @@ class Batch:
             send.close()
             receive.close()
 
-        self._end_stream: Callable[[], None] = send.close
+        self._end_stream = send.close
         self._close_stream = close
         self._outcomes = outcomes()
         return emit
@@ -81,8 +82,7 @@ class Batch:
         try:
             await run.execute(intake)
         finally:
-            if self._buffer is not None:
-                self._end_stream()
+            self._end_stream()
 
     def __aiter__(self) -> AsyncIterator[ContactOutcome]:
         """Iterate over the outcomes in the order in which they are decided."""

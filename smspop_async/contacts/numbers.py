@@ -26,8 +26,10 @@ from smspop_async.contacts.plan import LONGEST, SHORTEST, Plan, plan_for
 from smspop_async.contacts.spelling import InvalidNumber, bare_lines, bare_spelling, joined
 from smspop_async.errors import ConfigurationError
 
-__all__ = ["InvalidNumber", "Normaliser", "Scan"]
+__all__ = ["PARSED_AT_ONCE", "InvalidNumber", "Normaliser", "Scan"]
 
+PARSED_AT_ONCE: Final = 20
+"""Numbers that `Normaliser.parse` should take between two turns of an event loop: about half a millisecond."""
 _SUBMITTED: Final = re.compile(f"[0-9]{{{SHORTEST},{LONGEST}}}")
 _STEPS_ALLOWED: Final = 2
 _LINES_A_STEP: Final = 8
