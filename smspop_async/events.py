@@ -73,6 +73,11 @@ Event = (
 Observer = Callable[[Event], object]
 
 
+def is_heard(observer: Observer | None) -> bool:
+    """Tell whether anybody would learn of an event: where nobody does, it need not be made."""
+    return observer is not None or _log.isEnabledFor(logging.DEBUG)
+
+
 def notify(observer: Observer | None, event: Event) -> None:
     """Tell `observer`; whatever it raises is logged and goes no further."""
     _log.debug("%s", event)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 from anyio.lowlevel import checkpoint
 from attrs import field, frozen
@@ -21,8 +21,10 @@ from smspop_async.message import check_message
 if TYPE_CHECKING:
     from smspop_async.api.client import ApiClient
 
-BODY_LIMIT = 2**20
+BODY_LIMIT: Final = 2**20
 """Bytes of one request body: above this a single write would hold the event loop."""
+_SLAB: Final = 500
+_TEXT: Final = frozenset({str})
 
 
 class Campaigns:
@@ -241,29 +243,44 @@ _TOO_LARGE = "One campaign with so many contacts is too large; use send(), which
 
 async def _numbers(client: "ApiClient", contacts: str | Iterable[object]) -> list[str]:
     """The distinct numbers, in the order given; the loop gets its turn between slabs and slow slices."""
+    if type(contacts) is list and len(contacts) <= _SLAB and _TEXT.issuperset(map(type, contacts)):
+        scan = client.normaliser.scan(contacts)  # the usual call: a few numbers, nothing to open or to wait for
+        if contacts and not scan.undecided:
+            return list(dict.fromkeys(cast("list[str]", scan.numbers)))
     if isinstance(contacts, Path):
         raise ConfigurationError("campaigns.create takes numbers; use send() for a file. Nothing was sent.")
     numbers: dict[str, None] = {}
-    before = slow = 0
-    for slab in read_slabs(contacts):
+    before = 0
+    for slab in read_slabs(contacts, size=_SLAB):
         if before:
             await checkpoint()
-        scan = client.normaliser.scan(slab.values)
-        for at in scan.undecided:
-            slow += 1
-            if slow % PARSED_AT_ONCE == 0:
-                await checkpoint()
-            try:
-                scan.numbers[at] = client.normaliser.parse(slab.values[at])
-            except InvalidNumber as problem:
-                raise ContactSourceError(
-                    f"Contact {before + at + 1} is not a phone number ({problem.reason}). Nothing was sent: "
-                    "correct it, or use send(), which reports such rows and sends the others."
-                ) from None
-        numbers.update(dict.fromkeys(number for number in scan.numbers if number is not None))
-        before += len(slab.values)
+        numbers.update(dict.fromkeys(await _scanned(client, slab.values, before)))
+        before += len(slab)
         if len(numbers) > BODY_LIMIT // SHORTEST:
             raise ConfigurationError(_TOO_LARGE)
     if not numbers:
         raise ContactSourceError("There is no contact to send to. Nothing was sent.")
     return list(numbers)
+
+
+async def _scanned(client: "ApiClient", values: Sequence[object], before: int) -> list[str]:
+    """The numbers of a slab.
+
+    Raises:
+        ContactSourceError: a contact is not a phone number.
+    """
+    scan = client.normaliser.scan(values)
+    if not scan.undecided:
+        return cast("list[str]", scan.numbers)
+    numbers = list(scan.numbers)
+    for slow, at in enumerate(scan.undecided, 1):
+        if slow % PARSED_AT_ONCE == 0:
+            await checkpoint()
+        try:
+            numbers[at] = client.normaliser.parse(values[at])
+        except InvalidNumber as problem:
+            raise ContactSourceError(
+                f"Contact {before + at + 1} is not a phone number ({problem.reason}). Nothing was sent: "
+                "correct it, or use send(), which reports such rows and sends the others."
+            ) from None
+    return cast("list[str]", numbers)

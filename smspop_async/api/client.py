@@ -1,5 +1,6 @@
 """The client of one account: settings in, ``campaigns`` out. It owns one transport and closes it once."""
 
+from collections.abc import Mapping
 from functools import partial
 from inspect import iscoroutinefunction
 from types import TracebackType
@@ -194,7 +195,7 @@ def _checked_url(url: str) -> URL:
         raise ConfigurationError("base_url is not a URL; use for example https://smspop.co.zw/api.") from None
 
 
-async def _headers(source: TokenSource) -> dict[str, str]:
+async def _headers(source: TokenSource) -> Mapping[str, str]:
     """The headers of one request, with the token of the moment.
 
     Raises:

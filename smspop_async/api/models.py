@@ -111,8 +111,13 @@ def _count(value: object) -> int:
 
 def _campaign(data: object, _: type) -> Campaign:
     said = object_in(data)
+    get = said.get
     return Campaign(
-        **{name: _unstated(said.get(name)) for name in _KNOWN},
+        name=_unstated(get("name")),
+        message=_unstated(get("message")),
+        sender_id=_unstated(get("sender_id")),
+        status=_unstated(get("status")),
+        id=_unstated(get("id")),
         extra={key: value for key, value in said.items() if key not in _KNOWN},
     )
 
@@ -122,9 +127,12 @@ def _summary(data: object, _: type) -> Summary:
     return Summary(sent=_count(said.get("sent")), failed=_count(said.get("failed")))
 
 
-_KNOWN = tuple(a.name for a in fields(Campaign) if a.name != "extra")
+_KNOWN = frozenset(a.name for a in fields(Campaign) if a.name != "extra")
 
 converter: Converter = Converter()
 """Structures the API's small objects. Rows of contacts go through `smspop_async.api.settle` instead."""
 converter.register_structure_hook(Campaign, _campaign)
 converter.register_structure_hook(Summary, _summary)
+structure_campaign = converter.get_structure_hook(Campaign)
+structure_summary = converter.get_structure_hook(Summary)
+"""The hooks themselves, for the one reply a campaign has: looking them up costs more than what they do."""

@@ -42,7 +42,13 @@ class Pump:
         self._began = 0.0
         self._cost = 0.0
         self._scheduled = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether `turn` would wait: asking first saves the common case a coroutine."""
+        return self._spent >= self._budget or bool(self._queue)
 
     async def turn(self) -> None:
         """Wait until a piece of work may begin: at once, unless this turn of the loop has done enough.
@@ -51,11 +57,10 @@ class Pump:
         """
         woken = False
         while self._spent >= self._budget or (self._queue and not woken):
-            loop = asyncio.get_running_loop()
-            place = loop.create_future()
+            place = asyncio.get_running_loop().create_future()
             # Who was woken into a turn that others have filled meanwhile stays first in the queue.
             (self._queue.appendleft if woken else self._queue.append)(place)
-            self._schedule(loop)
+            self._schedule()
             with anyio.CancelScope(shield=True):
                 await place
             woken = True
@@ -73,12 +78,15 @@ class Pump:
         self._spent += cost
         self._cost = self._cost + _MEMORY * (cost - self._cost) if self._cost else cost
         if not self._scheduled:
-            self._schedule(asyncio.get_running_loop())
+            self._schedule()
 
-    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            loop.call_soon(self._next_turn)
+    def _schedule(self) -> None:
+        if self._scheduled:
+            return
+        if self._loop is None or not self._loop.is_running():
+            self._loop = asyncio.get_running_loop()  # a system call on some versions of Python
+        self._scheduled = True
+        self._loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
         """Begin a new turn: wake as many as fit into it by what pieces have cost lately, and one at least."""
@@ -90,4 +98,4 @@ class Pump:
                 place.set_result(None)
                 room += self._cost
         if self._queue:
-            self._schedule(self._queue[0].get_loop())
+            self._schedule()

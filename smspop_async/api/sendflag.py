@@ -24,13 +24,17 @@ A TLS connection may hold bytes that are no reply (session tickets), so there on
 """
 
 import select
+from collections.abc import Callable
 from enum import Enum
-from typing import Final, Protocol
-from weakref import WeakSet
+from functools import partial
+from typing import Final, NoReturn, Protocol
+from weakref import WeakKeyDictionary
 
 from aiohttp import ClientConnectionResetError
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
+
+from smspop_async.api.deadlines import Deadline
 
 _HANG_UP: Final = (
     getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0) | getattr(select, "POLLERR", 0)
@@ -54,18 +58,24 @@ class _Transport(Protocol):
     def get_extra_info(self, name: str, default: object = None) -> object: ...
 
 
+Look = Callable[[], list[tuple[int, int]]]
+"""What is there to be read or told on a socket; empty on a connection that is fit for a request."""
+
+
 class Connections:
     """Remembers which connections have carried a request of ours, to know a re-used one from a fresh one."""
 
     def __init__(self) -> None:
-        self._used: WeakSet[object] = WeakSet()
+        self._looks: WeakKeyDictionary[object, Look] = WeakKeyDictionary()
 
-    def note(self, connection: object) -> bool:
-        """Return whether `connection` was used before, and remember it."""
-        if connection in self._used:
-            return True
-        self._used.add(connection)
-        return False
+    def note(self, connection: object, transport: _Transport | None) -> tuple[Look, bool]:
+        """Return the way to look at `connection`, and whether it was used before."""
+        look = self._looks.get(connection)
+        if look is not None:
+            return look, True
+        look = look_at(transport) if transport is not None else _sees_nothing
+        self._looks[connection] = look
+        return look, False
 
 
 class FlaggedPayload(BytesPayload):
@@ -79,6 +89,8 @@ class FlaggedPayload(BytesPayload):
     def __init__(self, body: bytes, connections: Connections) -> None:
         super().__init__(body, content_type="application/json")
         self._connections = connections
+        self.deadline: Deadline | None = None
+        """The time limits of the request, which are watched from the write on."""
         self.flag: SendFlag = SendFlag.DOWN
         self.reused: bool = False
 
@@ -88,27 +100,39 @@ class FlaggedPayload(BytesPayload):
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         """Look at the connection, raise the flag, write."""
-        protocol = getattr(writer, "protocol", writer)
-        self.reused = self._connections.note(protocol)
+        protocol, transport = getattr(writer, "protocol", writer), writer.transport
+        look, self.reused = self._connections.note(protocol, transport)
+        if transport is None or transport.is_closing():
+            self._refuse(SendFlag.STALE, "The connection was closed before the request was written")
         # A stray reply that the loop has read already would be taken for the answer to this request.
-        if getattr(protocol, "should_close", False) or is_stale(writer.transport):
-            self.flag = SendFlag.STALE
-            raise ClientConnectionResetError("The connection was closed before the request was written")
+        if getattr(protocol, "should_close", False) or look():
+            self._refuse(SendFlag.STALE, "The connection was closed before the request was written")
+        if self.deadline is not None and not self.deadline.arm(transport):
+            self._refuse(SendFlag.DOWN, "The time was over before the request was written")
         self.flag = SendFlag.UP
         await super().write_with_length(writer, content_length)
 
+    def _refuse(self, flag: SendFlag, words: str) -> NoReturn:
+        self.flag = flag
+        raise ClientConnectionResetError(words)
 
-def is_stale(transport: _Transport | None) -> bool:
-    """Tell whether the other side has closed `transport` already, without a system call that waits."""
-    if transport is None or transport.is_closing():
-        return True
+
+def look_at(transport: _Transport) -> Look:
+    """Make the look at the socket of `transport`: has the other side closed it already?
+
+    It is a system call that does not wait. It is made ready once a connection, and is for an open transport
+    only: a closed one no longer owns the number of its socket.
+    """
     sock = transport.get_extra_info("socket")
     fileno = getattr(sock, "fileno", lambda: -1)()
     # Windows has no poll: there the closing transport is all that shows.
     if fileno < 0 or not hasattr(select, "poll"):
-        return False
+        return _sees_nothing
     is_tls = transport.get_extra_info("ssl_object") is not None
-    wanted = _HANG_UP if is_tls else _HANG_UP | _READABLE
     poller = select.poll()
-    poller.register(fileno, wanted)
-    return bool(poller.poll(0))
+    poller.register(fileno, _HANG_UP if is_tls else _HANG_UP | _READABLE)
+    return partial(poller.poll, 0)
+
+
+def _sees_nothing() -> list[tuple[int, int]]:
+    return []

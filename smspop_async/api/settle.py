@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from smspop_async.api.columns import StatusColumn
 from smspop_async.api.models import ContactResult, Status, Summary
 from smspop_async.api.shapes import list_in, object_in
 
@@ -33,7 +34,7 @@ class Settlement:
     """What one reply says about the numbers of its campaign."""
 
     numbers: Sequence[str] = field(repr=False)
-    statuses: Sequence[Status] = field(repr=False)
+    statuses: StatusColumn = field(repr=False)
     """One for each of `numbers`, in their order."""
     details: Mapping[int, str] = field(factory=dict[int, str], repr=False)
     """Position to explanation, only where there is something to explain."""
@@ -68,7 +69,7 @@ def settle(
         summary = claimed or Summary()
         return Settlement(
             numbers=numbers,
-            statuses=[Status.ACCEPTED] * len(numbers),
+            statuses=StatusColumn(common=Status.ACCEPTED, length=len(numbers)),
             details=dict.fromkeys(range(len(numbers)), NO_ROWS),
             summary=Summary(),
             discrepancies=(
@@ -91,11 +92,18 @@ def _settle_plain(numbers: Sequence[str], rows: list[Any], claimed: Summary | No
             return None
     except (KeyError, TypeError):
         return None
-    sent = words.count("sent")
-    summary = Summary(sent=sent, failed=len(words) - sent)
+    failed = [at for at, word in enumerate(words) if word != "sent"] if "failed" in words else []
+    return settle_expected(numbers, failed, claimed)
+
+
+def settle_expected(numbers: Sequence[str], failed: Sequence[int], claimed: Summary | None) -> Settlement:
+    """Settle a reply with one row for each number, whose word is "sent" but for those at the positions `failed`."""
+    summary = Summary(sent=len(numbers) - len(failed), failed=len(failed))
     return Settlement(
         numbers=numbers,
-        statuses=[_WORDS[word] for word in words],
+        statuses=StatusColumn(
+            common=Status.SENT, others=dict.fromkeys(failed, Status.FAILED), length=len(numbers)
+        ),
         summary=summary,
         discrepancies=_against(claimed, summary),
     )
@@ -139,7 +147,7 @@ def _settle_odd(
     summary = Summary(sent=statuses.count(Status.SENT), failed=statuses.count(Status.FAILED))
     return Settlement(
         numbers=numbers,
-        statuses=statuses,
+        statuses=StatusColumn.of(statuses),
         details={at: detail for at, (_, detail) in enumerate(verdicts) if detail},
         summary=summary,
         discrepancies=(*(f"{count} {words}" for words, count in notes.items()), *_against(claimed, summary)),

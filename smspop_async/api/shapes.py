@@ -5,8 +5,8 @@ from typing import Any, TypeGuard
 
 
 def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
-    """Tell whether `value` is a JSON object."""
-    return isinstance(value, Mapping)
+    """Tell whether `value` is a JSON object, which is decoded to a dict and nothing else."""
+    return isinstance(value, dict)
 
 
 def is_list(value: object) -> TypeGuard[list[Any]]:

@@ -37,7 +37,7 @@ from smspop_async.errors import (
     RateLimitError,
     SmsPopError,
 )
-from smspop_async.events import CampaignRetried, CampaignSubmitted, Observer, notify
+from smspop_async.events import CampaignRetried, CampaignSubmitted, Observer, is_heard, notify
 from smspop_async.mask import Redactor
 
 _NEVER_LEFT: Final = "Nothing was sent; trying again is safe."
@@ -129,16 +129,19 @@ class Submitter:
             The verdict; nothing is raised for what the server, the network or a setting did.
         """
         sleep = sleep or self.clock.sleep
-        stale_left = self.transport.slots + 1
+        stale = 0
         while True:
-            await self.gate.passing(sleep, abandoned=abandoned)
+            if self.gate.wait_left:
+                await self.gate.passing(sleep, abandoned=abandoned)
             if abandoned():
                 return Unsent(error=ConfigurationError("The run stopped before this campaign was submitted."))
             verdict = attempt.verdict = await self._post(submission, attempt)
-            if isinstance(verdict, Unsent) and verdict.stale and stale_left > 0:
-                stale_left -= 1
+            if isinstance(verdict, Unsent) and verdict.stale and stale <= self.transport.slots:
+                stale += 1
                 continue
             attempt.count += 1
+            if isinstance(verdict, Accepted):
+                return verdict
             delay = self._delay(verdict, attempt.count)
             throttled = delay is not None and isinstance(verdict, Rejected)
             if delay is not None and throttled:
@@ -146,13 +149,13 @@ class Submitter:
                 self.gate.hold(delay)
             if delay is None or attempt.count >= self.retry.attempts or abandoned():
                 return verdict
-            self._tell(submission, attempt, verdict, delay)
+            self._tell(submission, attempt, verdict.error, delay)
             if not throttled:
                 await sleep(delay)
 
-    def _delay(self, verdict: Verdict, failed: int) -> float | None:
+    def _delay(self, verdict: Rejected | Unknown | Unsent, failed: int) -> float | None:
         """Seconds until this may be tried again, or None where the verdict stands."""
-        if isinstance(verdict, Accepted | Unknown) or isinstance(verdict.error, ConfigurationError):
+        if isinstance(verdict, Unknown) or isinstance(verdict.error, ConfigurationError):
             return None
         waited = backoff(self.retry, failed, self.clock.draw())
         if isinstance(verdict, Unsent):
@@ -162,8 +165,8 @@ class Submitter:
         asked = verdict.error.retry_after
         return waited if asked is None else min(asked, self.retry.max_retry_after)
 
-    def _tell(self, submission: Submission, attempt: Attempt, verdict: Verdict, delay: float) -> None:
-        reason = "" if isinstance(verdict, Accepted) else type(verdict.error).__name__
+    def _tell(self, submission: Submission, attempt: Attempt, error: SmsPopError, delay: float) -> None:
+        reason = type(error).__name__
         notify(
             self.observer,
             CampaignRetried(name=submission.name, attempt=attempt.count, delay=delay, reason=reason),
@@ -198,13 +201,17 @@ class Submitter:
             except ConfigurationError as error:
                 return Unsent(error=error)
             payload = attempt.payload = self.transport.payload(submission.body)
-            notify(self.observer, CampaignSubmitted(name=submission.name, contacts=len(submission.numbers)))
+            if is_heard(self.observer):
+                notify(
+                    self.observer, CampaignSubmitted(name=submission.name, contacts=len(submission.numbers))
+                )
             try:
                 attempt.reply = await self.transport.post(self.url, payload, headers, self.timeouts)
             except NoReplyError as failure:
                 return no_reply(failure, payload)
         context = self.context(headers, message=submission.message, normalise=submission.normalise)
-        await self.pump.turn()
+        if self.pump.is_full:
+            await self.pump.turn()
         with self.pump:
             return classify(attempt.reply, submission.numbers, context)
 

@@ -18,13 +18,16 @@ import asyncio
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from ssl import SSLContext, SSLError
+from threading import get_ident
+from typing import TypedDict
 
 import aiohttp
-import anyio
 from attrs import field, frozen
 from yarl import URL
 
+from smspop_async.api.deadlines import SILENCE, TOTAL, Deadline, Deadlines
 from smspop_async.api.sendflag import Connections, FlaggedPayload, SendFlag
 from smspop_async.config import Timeouts
 from smspop_async.errors import ConfigurationError
@@ -44,6 +47,14 @@ class Reply:
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
+
+
+class _PerRequest(TypedDict):
+    """What is said with every request, because aiohttp has it per request only."""
+
+    allow_redirects: bool
+    proxy: str | None
+    ssl: SSLContext | bool | aiohttp.Fingerprint
 
 
 class NoReplyError(Exception):
@@ -76,9 +87,16 @@ class Transport:
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._slots: anyio.Semaphore | None = None
+        self._thread = 0
+        self._slots: asyncio.Semaphore | None = None
+        self._deadlines: Deadlines | None = None
         self._connections = Connections()
         self._stale = 0
+        self._per_request: _PerRequest = {
+            "allow_redirects": False,
+            "proxy": settings.proxy,
+            "ssl": True if settings.ssl is None else settings.ssl,
+        }
         self._closed = False
         self._closing: asyncio.Future[None] | None = None
 
@@ -94,7 +112,7 @@ class Transport:
         """Whether connections are no longer re-used, after too many of them turned out stale."""
         return self._stale >= STALE_LIMIT
 
-    def slot(self) -> anyio.Semaphore:
+    def slot(self) -> asyncio.Semaphore:
         """Return the places of the requests under way: enter one before the clock of a request starts.
 
         Raises:
@@ -113,14 +131,23 @@ class Transport:
             NoReplyError: no whole reply came, or one came that cannot be an answer to this request.
             ConfigurationError: the transport is closed or belongs to another event loop.
         """
+        session, deadlines = self._open(), self._deadlines
+        assert deadlines is not None  # noqa: S101 - _open made it
         if self.distrusts_pool:
             headers = {**headers, "Connection": "close"}
+        payload.deadline = deadline = deadlines.begin(timeouts)
         try:
-            return await self._exchange("POST", url, headers, timeouts, payload)
-        except NoReplyError as failure:
+            response = await session.post(
+                url, data=payload, headers=headers, timeout=_connecting(timeouts), **self._per_request
+            )
+            return await _read(response, payload, deadline)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the flag alone decides what it means
+            failure = _no_reply(error, deadline)
             if payload.reused and not failure.timeout:
                 self._stale += 1
-            raise
+            raise failure from None
+        finally:
+            deadline.end()
 
     def payload(self, body: bytes) -> FlaggedPayload:
         """Wrap `body` so that it can be told whether it left."""
@@ -133,43 +160,36 @@ class Transport:
             NoReplyError: no whole reply came.
             ConfigurationError: the transport is closed or belongs to another event loop.
         """
-        return await self._exchange("GET", url, headers, timeouts, None)
-
-    async def _exchange(
-        self,
-        method: str,
-        url: URL,
-        headers: Mapping[str, str],
-        timeouts: Timeouts,
-        payload: FlaggedPayload | None,
-    ) -> Reply:
         session = self._open()
         try:
-            async with session.request(
-                method,
-                url,
-                data=payload,
-                headers=headers,
-                timeout=_client_timeout(timeouts),
-                allow_redirects=False,
-                raise_for_status=False,
-                middlewares=(),
-                proxy=self._settings.proxy,
-                ssl=True if self._settings.ssl is None else self._settings.ssl,
+            async with session.get(
+                url, headers=headers, timeout=_limits(timeouts), **self._per_request
             ) as response:
-                return await _read(response, payload)
-        except NoReplyError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the flag alone decides what it means
-            raise NoReplyError(describe(error), timeout=isinstance(error, TimeoutError)) from None
+                return Reply(
+                    status=response.status, headers=response.headers, body=await _read_capped(response)
+                )
+        except Exception as error:  # noqa: BLE001 - as above
+            raise _no_reply(error) from None
 
     def _open(self) -> aiohttp.ClientSession:
+        session, loop = self._session, self._loop
+        # A thread runs one loop at a time: where ours runs in this thread, it is the one that we are in.
+        if session is not None and loop is not None and self._thread == get_ident() and loop.is_running():
+            if session.closed:
+                raise ConfigurationError(_LENDER_CLOSED)
+            return session
+        return self._open_first()
+
+    def _open_first(self) -> aiohttp.ClientSession:
+        """Open what is not open yet; asking for the loop is a system call on some versions of Python."""
         loop = asyncio.get_running_loop()
         if self._closed:
             raise ConfigurationError("This SmsPop client is closed; make a new one.")
         if self._session is None:
             self._session = self._make_session()
-            self._loop, self._slots = loop, anyio.Semaphore(self.slots, fast_acquire=True)
+            self._loop, self._thread, self._deadlines = loop, get_ident(), Deadlines(loop)
+            # asyncio's own, because it is entered once a request at half the cost of anyio's (measured).
+            self._slots = asyncio.Semaphore(self.slots)
         if self._loop is not loop:
             raise ConfigurationError(_SECOND_LOOP)
         if self._session.closed:
@@ -193,6 +213,8 @@ class Transport:
         session, self._session = self._session, None
         if session is None or self._loop is None:
             return
+        if self._deadlines is not None:
+            self._deadlines.close()
         if self._loop is asyncio.get_running_loop() or self._loop.is_closed():
             await session.close()
             return
@@ -225,7 +247,9 @@ def _session(
     )
 
 
-def _client_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+@lru_cache(maxsize=16)
+def _limits(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+    """All limits, kept by aiohttp: for GET, which is rare."""
     return aiohttp.ClientTimeout(
         total=timeouts.total,
         connect=timeouts.connect,
@@ -234,32 +258,58 @@ def _client_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
     )
 
 
-async def _read(response: aiohttp.ClientResponse, payload: FlaggedPayload | None) -> Reply:
-    if payload is not None and payload.flag is not SendFlag.UP:
+@lru_cache(maxsize=16)
+def _connecting(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+    """The limits up to the write; from there on `smspop_async.api.deadlines` watches."""
+    limits = [limit for limit in (timeouts.connect, timeouts.total) if limit is not None]
+    connect = min(limits) if limits else None
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=None)
+
+
+async def _read(response: aiohttp.ClientResponse, payload: FlaggedPayload, deadline: Deadline) -> Reply:
+    """Read an answer to `payload`; whatever goes wrong, the connection is not used again."""
+    if payload.flag is not SendFlag.UP:
         # Somebody else's answer, or a goodbye to an idle connection: our request is still here.
         response.close()
         raise NoReplyError("the server spoke before the request was written")
-    return Reply(status=response.status, headers=response.headers, body=await _read_capped(response))
+    try:
+        body = await _read_capped(response, deadline)
+    except BaseException:
+        response.close()
+        raise
+    if deadline.expired:  # a body without a length ends where the connection does, also when that was our doing
+        raise NoReplyError(deadline.expired, timeout=True)
+    return Reply(status=response.status, headers=response.headers, body=body)
 
 
-async def _read_capped(response: aiohttp.ClientResponse) -> bytes:
+async def _read_capped(response: aiohttp.ClientResponse, deadline: Deadline | None = None) -> bytes:
     """Read the body piece by piece, and give up where it grows beyond `REPLY_CAP`."""
     pieces: list[bytes] = []
     size = 0
     while piece := await response.content.readany():
+        if deadline is not None:
+            deadline.hear()
         size += len(piece)
         if size > REPLY_CAP:
-            response.close()
             raise NoReplyError(f"the reply is larger than {REPLY_CAP // 2**20} MiB")
         pieces.append(piece)
-    return b"".join(pieces)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _no_reply(error: Exception, deadline: Deadline | None = None) -> NoReplyError:
+    """What an exception means for a request, in words that hold no secret."""
+    if deadline is not None and deadline.expired:
+        return NoReplyError(deadline.expired, timeout=True)
+    if isinstance(error, NoReplyError):
+        return error
+    return NoReplyError(describe(error), timeout=isinstance(error, TimeoutError))
 
 
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     # The more particular first. None of these quotes the exception: its text may hold a token or a password.
     (aiohttp.ConnectionTimeoutError, "connecting took too long"),
-    (aiohttp.SocketTimeoutError, "the server stayed silent for too long"),
-    (TimeoutError, "the time limit of the request passed"),
+    (aiohttp.SocketTimeoutError, SILENCE),
+    (TimeoutError, TOTAL),
     (aiohttp.ClientConnectorDNSError, "the host name does not resolve"),
     (aiohttp.ClientConnectorCertificateError, "the server's TLS certificate is not trusted"),
     (aiohttp.ClientConnectorSSLError, "the TLS handshake failed"),

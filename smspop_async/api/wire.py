@@ -7,11 +7,13 @@ most error bodies is assumed (Laravel's habits), and read as tolerantly as `read
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from attrs import field, frozen
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from smspop_async.api.models import Campaign, converter
 from smspop_async.api.shapes import is_list, is_object, list_in, object_in
@@ -20,6 +22,7 @@ CAMPAIGNS: Final = "/campaigns"
 """POST creates and sends, GET lists (documented)."""
 NAME_LIMIT: Final = 191
 """Characters of a campaign's name (assumed: the width of a Laravel string column)."""
+_DECODE: Final = json.JSONDecoder().decode
 CONTACT: Final = re.compile(r"[0-9]{9,15}")
 """What may be joined into ``manual_contacts``; a comma inside one would smuggle another contact in."""
 
@@ -34,18 +37,23 @@ def _user_agent() -> str:
 USER_AGENT: Final = _user_agent()
 
 
-def headers(token: str) -> dict[str, str]:
-    """The headers of every request.
+@lru_cache(maxsize=8)
+def headers(token: str) -> CIMultiDictProxy[str]:
+    """The headers of every request, made once for a token, in the form that aiohttp need not convert.
 
     ``Accept`` is exactly one type: Laravel decides by the first one whether a refusal is JSON or a redirect
     to an HTML page. No encoding is offered beyond those that aiohttp always decodes.
     """
-    return {
-        "Authorization": f"Bearer {token}",
-        "Accept": "application/json",
-        "Accept-Encoding": "gzip, deflate",
-        "User-Agent": USER_AGENT,
-    }
+    return CIMultiDictProxy(
+        CIMultiDict(
+            {
+                "Authorization": f"Bearer {token}",
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip, deflate",
+                "User-Agent": USER_AGENT,
+            }
+        )
+    )
 
 
 @frozen(kw_only=True)
@@ -58,10 +66,9 @@ class Envelope:
 
     def __attrs_post_init__(self) -> None:
         """Encode the part that does not change."""
-        tail = json.dumps(
-            {"message": self.message, "sender_id": self.sender_id, "contact_import_method": "manual"}
-        )
-        object.__setattr__(self, "_tail", f'{tail[1:-1]}, "manual_contacts": "')
+        message, sender_id = json.dumps(self.message), json.dumps(self.sender_id)
+        tail = f'"message": {message}, "sender_id": {sender_id}, "contact_import_method": "manual"'
+        object.__setattr__(self, "_tail", f'{tail}, "manual_contacts": "')
 
     def encode(self, name: str, numbers: Iterable[str]) -> bytes:
         """The body of one campaign: the documented object. `numbers` must be digits already."""
@@ -72,7 +79,10 @@ class Envelope:
 def decode(body: bytes) -> Any:
     """Parse a JSON body; raises ValueError for whatever is not JSON, however it is broken."""
     try:
-        return json.loads(body)
+        try:
+            return _DECODE(str(body, "utf-8"))
+        except ValueError:  # a byte-order mark, or one of the other encodings of Unicode
+            return json.loads(body)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

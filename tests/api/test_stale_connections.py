@@ -32,7 +32,7 @@ from rawserver import (
     sent_numbers,
 )
 from smspop_async import APIConnectionError, CampaignResult, Delivery, SmsPop, SmsPopError, Timeouts
-from smspop_async.api.sendflag import Connections, FlaggedPayload, SendFlag, is_stale
+from smspop_async.api.sendflag import Connections, FlaggedPayload, SendFlag, look_at
 from smspop_async.api.submit import Attempt
 from smspop_async.api.transport import STALE_LIMIT, NoReplyError
 
@@ -155,7 +155,7 @@ async def test_connection_that_works_is_used_again(
             assert server.connections == 1
             assert len(server.posts) == 50
             assert flags == [False] + [True] * 49
-            known = sms.submitter.transport._connections._used
+            known = sms.submitter.transport._connections._looks
             assert len(known) == 1
         gc.collect()
         assert len(known) == 0, "a connection that is gone is forgotten"
@@ -322,14 +322,18 @@ async def test_payload_raises_the_flag_before_it_writes(method: str) -> None:
     assert writer.written == [b"{}"]
 
 
-def test_lost_transport_is_stale() -> None:
+async def test_lost_transport_is_stale() -> None:
     """A connection without a transport is gone."""
-    assert is_stale(None)
+    payload, writer = FlaggedPayload(b"{}", Connections()), _Writer(_Open(), None)
+    with pytest.raises(ConnectionResetError):
+        await payload.write(writer)
+    assert payload.flag is SendFlag.STALE
+    assert writer.written == []
 
 
 def test_transport_without_a_socket_is_judged_by_what_it_says() -> None:
     """Where there is no socket to look at, only the closing transport counts."""
-    assert not is_stale(_Open())
+    assert not look_at(_Open())()
 
 
 @any_loop

@@ -1,0 +1,120 @@
+"""The time limits of requests, watched by one timer for all of them.
+
+aiohttp arms two timers a request, one for the whole and one for the silence of the socket, and takes them down again.
+For a campaign of one contact that is a fifteenth of all work, spent on limits of minutes that next to no request
+meets. So the limits of connecting are left to aiohttp, which needs no timer where a pooled connection is at hand, and
+the two limits of a request under way are kept here: a request notes when it was last heard of, which costs
+nothing, and one timer, set to the earliest moment at which any of them can be late, looks at all.
+
+A request that is late is ended by aborting its connection: whoever waits for it is woken by that, reads here why,
+and the connection cannot be used again. No task is cancelled, so nothing can be mistaken for a cancellation
+from outside. The watch begins with the write, and a request whose time passed before that refuses to write.
+"""
+
+import asyncio
+from math import inf
+from typing import Final, Protocol
+
+from smspop_async.config import Timeouts
+
+TOTAL: Final = "the time limit of the request passed"
+SILENCE: Final = "the server stayed silent for too long"
+
+
+class Abortable(Protocol):
+    """The part of a transport that ends it."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
+class Deadline:
+    """The limits of one request. Made by `Deadlines.begin`."""
+
+    __slots__ = ("_deadlines", "_heard", "_limit", "_transport", "_until", "expired")
+
+    def __init__(self, deadlines: "Deadlines", limits: Timeouts) -> None:
+        self._deadlines = deadlines
+        self._until = inf if limits.total is None else deadlines.now() + limits.total
+        self._limit = inf if limits.read is None else limits.read
+        self._heard = inf
+        self._transport: Abortable | None = None
+        self.expired: str = ""
+        """Which limit passed, in words; empty while none has."""
+
+    def arm(self, transport: Abortable) -> bool:
+        """Begin to watch, now that the request is written on `transport`; False where its time is over already."""
+        self._heard = now = self._deadlines.now()
+        if now >= self._until:
+            self.expired = TOTAL
+            return False
+        self._transport = transport
+        self._deadlines.watch(self)
+        return True
+
+    def hear(self) -> None:
+        """Note that something arrived."""
+        self._heard = self._deadlines.now()
+
+    def end(self) -> None:
+        """Stop watching."""
+        self._deadlines.forget(self)
+
+    @property
+    def due(self) -> float:
+        """When this request will be late, unless something is heard."""
+        return min(self._until, self._heard + self._limit)
+
+    def check(self, now: float) -> None:
+        """Abort the connection where the request is late."""
+        if now >= self.due and not self.expired and self._transport is not None:
+            self.expired = TOTAL if now >= self._until else SILENCE
+            self._transport.abort()
+
+
+class Deadlines:
+    """The watch over the requests of one event loop.
+
+    Args:
+        loop: Whose clock and timer are used.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.now = loop.time
+        self._loop = loop
+        self._watched: set[Deadline] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, limits: Timeouts) -> Deadline:
+        """Start the clock of a request."""
+        return Deadline(self, limits)
+
+    def watch(self, deadline: Deadline) -> None:
+        """Look at this one too."""
+        self._watched.add(deadline)
+        self._look_by(deadline.due)
+
+    def forget(self, deadline: Deadline) -> None:
+        """Look at this one no more. The timer stays: the next request is likely to need it."""
+        self._watched.discard(deadline)
+
+    def close(self) -> None:
+        """Take the timer down."""
+        self._watched.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look_by(self, due: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._look) if due < inf else None
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self.now()
+        for deadline in list(self._watched):
+            deadline.check(now)
+        self._look_by(min((deadline.due for deadline in self._watched if not deadline.expired), default=inf))
