@@ -68,6 +68,9 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure every figure that the README quotes, beside its peers; not part of a plain `nox`."""
+    """Measure every goal and every figure that the README quotes, beside its peers; not part of a plain `nox`.
+
+    A full run takes a quarter of an hour and wants the machine for itself; `nox -s bench -- --quick` is a look.
+    """
     session.install(".[all]", *group("bench"))
     session.run("python", "benchmarks/run.py", *session.posargs)

@@ -1,7 +1,7 @@
 """Runs measurements side by side: the stub on one core, one fresh process after another on another core.
 
 Machines drift by a third within minutes, so figures of different minutes are not comparable. A *contest* runs all
-its entries in every round, in an order that is rotated from round to round, and ratios are taken within a round.
+its entries in every round, in an order that changes from round to round, and ratios are taken within a round.
 """
 
 import json
@@ -17,8 +17,12 @@ from typing import Any
 from attrs import field, frozen
 
 HERE = Path(__file__).parent
-_PATIENCE = 120
-"""Seconds after which a measurement is given up."""
+_PATIENCE = 900
+"""Seconds after which a measurement is given up; ten million contacts take a minute or more."""
+_AT_ONCE = "0"
+"""The stub's latency where a spec names none."""
+_AGAINST_TIME = ("throughput", "lag")
+"""Kinds of measurement for which the stub should have its replies ready."""
 
 Measured = dict[str, Any]
 
@@ -29,6 +33,11 @@ class Machine:
 
     client: int | None
     server: int | None
+
+    def __str__(self) -> str:
+        if self.client is None:
+            return "client and server not held to cores"
+        return f"client held to core {self.client}, server to core {self.server}"
 
     @classmethod
     def split(cls) -> "Machine":
@@ -64,7 +73,15 @@ class Entry:
 
     label: str
     spec: Mapping[str, Any]
-    """What `cell` is given, but for the address and the core; ``script`` names another script with ``argv``."""
+    """What `cell` is given, but for the address and the core; ``script`` names another script with ``argv``, which is
+    told the core if it is to be ``pinned``."""
+
+    @property
+    def wanted(self) -> tuple[str, int, int] | None:
+        """The replies that the stub should have ready: their layout, contacts in a campaign, and contacts in all."""
+        if self.spec.get("kind") not in _AGAINST_TIME:
+            return None
+        return self.spec.get("layout", "documented"), self.spec["chunk"], self.spec["contacts"]
 
 
 @frozen
@@ -82,6 +99,16 @@ class Results:
         return Figure([value(one) / value(two) for one, two in pairs])
 
 
+def turned(entries: Sequence[Entry], number: int, rounds: int) -> list[Entry]:
+    """Order a round: each two begin elsewhere, and every other one runs backwards.
+
+    So a drift of the machine meets everybody, and nobody always follows the same neighbour.
+    """
+    turn = number // 2 * max(1, 2 * len(entries) // rounds) % len(entries)
+    order = [*entries[turn:], *entries[:turn]]
+    return order[::-1] if number % 2 else order
+
+
 class Bench:
     """The stub, and the processes that are measured against it."""
 
@@ -89,13 +116,23 @@ class Bench:
         self._port = port
         self._machine = machine
         self._say = say
+        self._runs = 0
+
+    def prime(self, entries: Sequence[Entry]) -> None:
+        """Let the stub make the replies for a contest beforehand, as far as it can remember them."""
+        most: dict[tuple[str, int], int] = {}
+        for layout, chunk, contacts in filter(None, (entry.wanted for entry in entries)):
+            most[layout, chunk] = max(contacts, most.get((layout, chunk), 0))
+        if most:
+            self._say("priming the server")
+            self.measure({"kind": "prime", "wanted": [[*key, contacts] for key, contacts in most.items()]})
 
     def contest(self, entries: Sequence[Entry], rounds: int) -> Results:
-        """Measure all entries once a round; another one begins each time."""
+        """Measure all entries once a round, in an order that `turned` gives."""
+        self.prime(entries)
         measured: dict[str, list[Measured]] = {entry.label: [] for entry in entries}
         for number in range(rounds):
-            turn = number % len(entries)
-            for entry in (*entries[turn:], *entries[:turn]):
+            for entry in turned(entries, number, rounds):
                 self._say(f"round {number + 1} of {rounds}: {entry.label}")
                 measured[entry.label].append(self.measure(entry.spec))
         return Results(measured)
@@ -108,28 +145,35 @@ class Bench:
         """
         spec = dict(spec)
         if script := spec.get("script"):
-            argv = [script, *spec["argv"]]
+            core = [f"--cpu={self._machine.client}"] if spec.get("pinned") else []
+            argv = [script, *core, *map(str, spec["argv"])]
         else:
-            layout, delay = spec.pop("layout", "documented"), spec.pop("delay_ms", 0)
+            layout, latency = spec.get("layout", "documented"), spec.get("latency", _AT_ONCE)
+            self._runs += 1
+            own = "" if latency == _AT_ONCE else f"~{self._runs}"  # a path of its own has draws of its own
             spec |= {
-                "api": f"http://127.0.0.1:{self._port}/{layout}/{delay}/api",
+                "api": f"http://127.0.0.1:{self._port}/{layout}/{latency}{own}/api",
                 "cpu": self._machine.client,
             }
             argv = ["cell.py", json.dumps(spec)]
-        done = subprocess.run(  # noqa: S603 - our own scripts
-            [sys.executable, HERE / argv[0], *argv[1:]],
-            env=_environment(), capture_output=True, text=True, timeout=_PATIENCE, check=False,
-        )  # fmt: skip
+        try:
+            done = subprocess.run(  # noqa: S603 - our own scripts
+                [sys.executable, HERE / argv[0], *argv[1:]],
+                env=_environment(), capture_output=True, text=True, timeout=_PATIENCE, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"{' '.join(argv)}: not done after {_PATIENCE} seconds") from None
         if done.returncode:
-            raise RuntimeError(f"{argv}: {(done.stderr.strip() or 'failed').splitlines()[-1]}")
+            raise RuntimeError(f"{' '.join(argv)}: {(done.stderr.strip() or 'failed').splitlines()[-1]}")
         measured: Measured = json.loads(done.stdout)
         return measured
 
 
 def _environment() -> dict[str, str]:
-    """The checkout that these benchmarks are in is what they measure, installed or not."""
+    """The checkout that these benchmarks are in is what they measure, installed or not; and no proxy is asked."""
     path = os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
+    direct = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    return {**direct, "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
 
 
 @contextmanager

@@ -3,30 +3,41 @@
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, frozen
-from harness import Figure, Results
+from attrs import asdict, field, frozen
+from harness import Figure, Machine, Results
 
-_PACKAGES = ("aiohttp", "httpx", "requests", "uvloop", "phonenumbers")
+_PACKAGES = (
+    "aiohttp", "uvloop", "httpx", "httpx2", "requests", "niquests", "pyreqwest", "phonenumbers", "cattrs", "numpy",
+    "msgspec",
+)  # fmt: skip
 
 
 @frozen(kw_only=True)
 class Verdict:
     """A goal, and whether this run reached it."""
 
+    number: int
+    """Of the goal, in the list of goals."""
     goal: str
+    """What is compared with what."""
     reached: str
+    wanted: str
     met: bool | None
-    """None where the goal is a later step's, and the figure is for information."""
+    """None where this run cannot tell."""
+    reason: str = ""
+    """Why it cannot."""
 
     @property
     def word(self) -> str:
-        return {True: "met", False: "MISSED", None: "not yet a goal"}[self.met]
+        if self.met is None:
+            return f"not measurable yet: {self.reason}"
+        return "met" if self.met else "MISSED"
 
 
 @frozen(kw_only=True)
@@ -40,6 +51,10 @@ class Table:
     notes: Sequence[str] = ()
     results: Results | None = None
     """The raw measurements, for the JSON."""
+    picture: Mapping[str, Any] = field(factory=dict)
+    """What `pictures` draws, by the picture's name, as plain data."""
+    failed: bool = False
+    """The scenario came to no result."""
 
 
 def spread(figure: Figure, form: str = ",.2f", scale: float = 1.0) -> str:
@@ -50,6 +65,24 @@ def spread(figure: Figure, form: str = ",.2f", scale: float = 1.0) -> str:
     return f"{figure.median * scale:{form}} ({low * scale:{form}} - {high * scale:{form}})"
 
 
+def at_least(
+    number: int, goal: str, figure: Figure, wanted: float, *, form: str = ",.2f", beside: str = ""
+) -> Verdict:
+    """The verdict on a ratio that should be high."""
+    return Verdict(
+        number=number, goal=goal, reached=f"{spread(figure, form)} x{beside}", wanted=f">= {wanted:g} x",
+        met=figure.median >= wanted,
+    )  # fmt: skip
+
+
+def at_most(number: int, goal: str, figure: Figure, wanted: float, *, form: str = ",.3f") -> Verdict:
+    """The verdict on a ratio that should be low."""
+    return Verdict(
+        number=number, goal=goal, reached=f"{spread(figure, form)} x", wanted=f"<= {wanted:g} x",
+        met=figure.median <= wanted,
+    )  # fmt: skip
+
+
 def circumstances() -> list[str]:
     """The machine, the versions and the day, without which a figure means nothing."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -58,7 +91,7 @@ def circumstances() -> list[str]:
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.python_implementation()} {platform.python_version()}, "
         f"{platform.system()} {platform.machine()}, {_processor()}, {cores} cores"
     )
-    return [where, ", ".join(versions)]
+    return [f"{where}, {Machine.split()}", ", ".join(versions)]
 
 
 def _version(name: str) -> str | None:
@@ -77,14 +110,27 @@ def _processor() -> str:
 
 def command() -> str:
     """How this run was started; where its output went does not matter."""
-    shown = [word for word in sys.argv[1:] if word in ("--quick", "--markdown")]
-    return " ".join(["python benchmarks/run.py", *shown])
+    words = [word for word in sys.argv[1:] if word in ("--quick", "--markdown")]
+    return " ".join(["python benchmarks/run.py", *words])
+
+
+def goals(tables: Sequence[Table]) -> Table:
+    """All verdicts in one table, in the order of the goals."""
+    verdicts = sorted((verdict for table in tables for verdict in table.verdicts), key=lambda one: one.number)
+    return Table(
+        title="Goals",
+        columns=["goal", "what", "reached", "wanted", "verdict"],
+        rows=[
+            *([str(one.number), one.goal, one.reached, one.wanted, one.word] for one in verdicts),
+            *(["", table.title, "", "", "FAILED, see above"] for table in tables if table.failed),
+        ],
+    )
 
 
 def as_text(tables: Sequence[Table]) -> str:
-    """For a terminal."""
+    """For a terminal: what was measured, and at the end the goals."""
     blocks = ["\n".join([command(), *circumstances(), "Medians; quartiles in brackets."])]
-    for table in tables:
+    for table in (*tables, goals(tables)):
         lines = [table.columns, *table.rows]
         widths = [max(len(line[at]) for line in lines) for at in range(len(table.columns))]
         body = [
@@ -92,20 +138,18 @@ def as_text(tables: Sequence[Table]) -> str:
             for line in lines
         ]
         body.insert(1, "  ".join("-" * width for width in widths))
-        verdicts = [f"[{verdict.word}] {verdict.goal}: {verdict.reached}" for verdict in table.verdicts]
-        blocks.append("\n".join([f"== {table.title}", *body, *verdicts, *table.notes]))
+        blocks.append("\n".join([f"== {table.title}", *body, *table.notes]))
     return "\n\n".join(blocks)
 
 
 def as_markdown(tables: Sequence[Table]) -> str:
-    """For the README."""
+    """For the README: the goals first."""
     blocks = []
-    for table in tables:
+    for table in (goals(tables), *tables):
         lines = [table.columns, ["---"] * len(table.columns), *table.rows]
         body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-        verdicts = [f"- {verdict.goal}: {verdict.reached} ({verdict.word})" for verdict in table.verdicts]
-        parts = [f"**{table.title}**", body, "\n".join([*verdicts, *(f"- {note}" for note in table.notes)])]
-        blocks.append("\n\n".join(filter(None, parts)))
+        notes = "\n".join(f"- {note}" for note in table.notes)
+        blocks.append("\n\n".join(filter(None, [f"**{table.title}**", body, notes])))
     where, versions = circumstances()
     blocks.append(f"`{command()}`, {where}; {versions}. Medians, with the quartiles in brackets.")
     return "\n\n".join(blocks)
@@ -121,9 +165,10 @@ def as_data(tables: Sequence[Table]) -> dict[str, Any]:
                 "title": table.title,
                 "columns": list(table.columns),
                 "rows": [list(row) for row in table.rows],
-                "verdicts": [asdict(verdict) for verdict in table.verdicts],
+                "verdicts": [asdict(verdict) | {"verdict": verdict.word} for verdict in table.verdicts],
                 "notes": list(table.notes),
                 "rounds": table.results.rounds if table.results is not None else {},
+                "picture": dict(table.picture),
             }
             for table in tables
         ],

@@ -1,0 +1,1 @@
+"""What a process of its own measures: see `cell`."""
