@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from smspop_async.api.models import ContactResult as ContactResult
     from smspop_async.api.models import Status as Status
     from smspop_async.api.models import Summary as Summary
+    from smspop_async.batch.campaigns import CampaignOutcome as CampaignOutcome
     from smspop_async.batch.client import SmsPop as SmsPop
     from smspop_async.batch.outcomes import ContactOutcome as ContactOutcome
     from smspop_async.batch.plan import Plan as Plan
     from smspop_async.batch.plan import plan_campaign as plan_campaign
-    from smspop_async.batch.report import CampaignOutcome as CampaignOutcome
     from smspop_async.batch.report import Progress as Progress
     from smspop_async.batch.report import Report as Report
     from smspop_async.batch.stream import Batch as Batch
@@ -52,7 +52,8 @@ _HOMES = {
     "batch.client": ("SmsPop",),
     "batch.outcomes": ("ContactOutcome",),
     "batch.plan": ("Plan", "plan_campaign"),
-    "batch.report": ("CampaignOutcome", "Progress", "Report"),
+    "batch.campaigns": ("CampaignOutcome",),
+    "batch.report": ("Progress", "Report"),
     "batch.stream": ("Batch",),
     "config": ("PlaintextTokenWarning", "RateLimit", "ReconcilePolicy", "RetryPolicy", "Timeouts"),
     "errors": (

@@ -277,7 +277,9 @@ async def _read(response: aiohttp.ClientResponse, payload: FlaggedPayload, deadl
     except BaseException:
         response.close()
         raise
-    if deadline.expired:  # a body without a length ends where the connection does, also when that was our doing
+    if (
+        deadline.expired
+    ):  # a body without a length ends where the connection does, also when that was our doing
         raise NoReplyError(deadline.expired, timeout=True)
     return Reply(status=response.status, headers=response.headers, body=body)
 

@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
+from smspop_async.api.columns import StatusColumn
 from smspop_async.api.models import Status, Summary
 from smspop_async.api.settle import Settlement
+from smspop_async.batch.campaigns import CampaignBook
 from smspop_async.batch.chunks import Part
 from smspop_async.batch.intake import Excluded
 from smspop_async.batch.outcomes import ContactOutcome, OutcomeBook
-from smspop_async.batch.report import CampaignOutcome
-from smspop_async.events import CampaignSettled, Observer, notify
+from smspop_async.events import CampaignSettled, Observer, is_heard, notify
 
 
 @frozen(kw_only=True)
@@ -44,39 +45,34 @@ class Account:
 
     Args:
         book: The columns of outcomes.
+        campaigns: Those of campaigns.
         emit: Told about outcomes as they are decided, or None.
         observer: Told about campaigns.
     """
 
-    def __init__(self, *, book: OutcomeBook, emit: Emit | None, observer: Observer | None) -> None:
+    def __init__(
+        self, *, book: OutcomeBook, campaigns: CampaignBook, emit: Emit | None, observer: Observer | None
+    ) -> None:
         self.book = book
+        self.campaigns = campaigns
         self.discrepancies: list[str] = []
         self._emit = emit
         self._observer = observer
-        self._campaigns: list[tuple[int, CampaignOutcome]] = []
-
-    def __len__(self) -> int:
-        return len(self._campaigns)
-
-    def campaigns(self) -> tuple[CampaignOutcome, ...]:
-        """The campaigns, in the order of their submission."""
-        return tuple(campaign for _, campaign in sorted(self._campaigns, key=lambda pair: pair[0]))
 
     async def settled(self, part: Part, settlement: Settlement, detail: str = "") -> None:
         """The API has the campaign, and its reply says this of the contacts."""
         rows = part.chunk.rows
         self.book.settle(rows, settlement.statuses, settlement.details)
-        self.discrepancies += [f"{part.name}: {words}" for words in settlement.discrepancies]
+        if settlement.discrepancies:
+            self.discrepancies += [f"{part.name}: {words}" for words in settlement.discrepancies]
         self._note(part, Status.ACCEPTED, detail, settlement.summary)
-        await self._tell(rows, part.chunk.numbers, settlement.statuses, settlement.details)
+        if self._emit is not None:
+            await self._tell(rows, part.chunk.numbers, settlement.statuses, settlement.details)
 
     async def ended(self, part: Part, status: Status, detail: str) -> None:
         """All contacts of the campaign have the same outcome."""
         self.write(part, status, detail)
-        rows = part.chunk.rows
-        await self._tell(
-            rows, part.chunk.numbers, [status] * len(rows), dict.fromkeys(range(len(rows)), detail)
-        )
+        await self._tell_all(part.chunk.rows, part.chunk.numbers, status, detail)
 
     def write(self, part: Part, status: Status, detail: str) -> None:
         """The same as `ended`, telling nobody who would have to be waited for."""
@@ -90,9 +86,7 @@ class Account:
     async def never_dispatched(self, rows: Sequence[int], numbers: Sequence[str], detail: str) -> None:
         """Rows that never became part of a campaign, because the run stopped first."""
         self.book.settle_all(rows, Status.NOT_SUBMITTED, detail)
-        await self._tell(
-            rows, numbers, [Status.NOT_SUBMITTED] * len(rows), dict.fromkeys(range(len(rows)), detail)
-        )
+        await self._tell_all(rows, numbers, Status.NOT_SUBMITTED, detail)
 
     async def excluded(self, rows: Sequence[Excluded]) -> None:
         """Rows that are never submitted; the intake has entered them into the book."""
@@ -105,11 +99,16 @@ class Account:
 
     def _note(self, part: Part, status: Status, detail: str, summary: Summary) -> None:
         contacts = len(part.chunk)
-        outcome = CampaignOutcome(
-            name=part.name, contacts=contacts, status=status, summary=summary, detail=detail
-        )
-        self._campaigns.append((part.seq, outcome))
-        notify(self._observer, CampaignSettled(name=part.name, contacts=contacts, outcome=status.value))
+        self.campaigns.note(part.seq, contacts=contacts, status=status, summary=summary, detail=detail)
+        if is_heard(self._observer):
+            notify(self._observer, CampaignSettled(name=part.name, contacts=contacts, outcome=status.value))
+
+    async def _tell_all(
+        self, rows: Sequence[int], numbers: Sequence[str], status: Status, detail: str
+    ) -> None:
+        if self._emit is not None:
+            statuses = StatusColumn(common=status, length=len(rows))
+            await self._tell(rows, numbers, statuses, dict.fromkeys(range(len(rows)), detail))
 
     async def _tell(
         self,

@@ -8,7 +8,7 @@ first, so that ten million different texts do not pile up.
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 CHUNK_LIMIT: Final = 50_000
 """Contacts in one campaign at most: above, one request body would hold the event loop."""
@@ -57,24 +57,24 @@ class Chunker:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._groups: dict[str, tuple[list[int], list[str]]] = {}
+        self._groups: dict[str, _Group] = {}
         self._waiting = 0
 
     def feed(self, text: str, rows: Sequence[int], numbers: Sequence[str]) -> Iterator[Chunk]:
         """Add rows that all have `text`, and give out the chunks that are full now."""
-        held_rows, held_numbers = self._groups.setdefault(text, ([], []))
-        held_rows.extend(rows)
-        held_numbers.extend(numbers)
         self._waiting += len(rows)
+        group = self._groups.get(text)
+        if group is not None:
+            rows, numbers = group.extended(rows, numbers)
         size = self._size
-        if len(held_rows) >= size:
-            full = len(held_rows) // size * size
-            for at in range(0, full, size):
-                yield Chunk(rows=held_rows[at : at + size], numbers=held_numbers[at : at + size], text=text)
-            del held_rows[:full], held_numbers[:full]
-            self._waiting -= full
-        if not held_rows:
-            del self._groups[text]
+        full = len(rows) // size * size
+        for at in range(0, full, size):
+            yield Chunk(rows=rows[at : at + size], numbers=numbers[at : at + size], text=text)
+        self._waiting -= full
+        if full == len(rows):
+            self._groups.pop(text, None)
+        elif full or group is None:
+            self._groups[text] = _Group(rows=rows[full:], numbers=list(numbers[full:]))
         while self._waiting > _GROUPS_HELD * size:
             yield self._take(next(iter(self._groups)))
 
@@ -84,6 +84,26 @@ class Chunker:
             yield self._take(next(iter(self._groups)))
 
     def _take(self, text: str) -> Chunk:
-        rows, numbers = self._groups.pop(text)
-        self._waiting -= len(rows)
-        return Chunk(rows=rows, numbers=numbers, text=text)
+        group = self._groups.pop(text)
+        self._waiting -= len(group.rows)
+        return Chunk(rows=group.rows, numbers=group.numbers, text=text)
+
+
+@define(kw_only=True)
+class _Group:
+    """Rows of one text that do not fill a chunk yet."""
+
+    rows: Sequence[int]
+    numbers: list[str]
+
+    def extended(self, rows: Sequence[int], numbers: Sequence[str]) -> tuple[Sequence[int], list[str]]:
+        """Add rows, and return all. Consecutive rows stay a range, which costs nothing to keep and to cut."""
+        held = self.rows
+        if isinstance(held, range) and isinstance(rows, range) and held.stop == rows.start:
+            self.rows = range(held.start, rows.stop)
+        elif isinstance(held, list):
+            held.extend(rows)
+        else:
+            self.rows = [*held, *rows]
+        self.numbers.extend(numbers)
+        return self.rows, self.numbers

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from smspop_async.api.client import ApiClient
 from smspop_async.batch.account import Account, Emit
+from smspop_async.batch.campaigns import CampaignBook
 from smspop_async.batch.chunks import CHUNK_LIMIT, Chunker
 from smspop_async.batch.engine import Run, Settings
 from smspop_async.batch.intake import Intake, Sorter, check_count, check_run
@@ -200,11 +201,14 @@ class SmsPop(ApiClient):
         self.submitter.transport.slot()  # the wrong loop or a closed client, before the source is touched
         book, chunker = OutcomeBook(), Chunker(job.chunk_size)
         roster = await open_roster(job.suppress, self.normaliser)
-        run = Run(
-            client=self,
-            settings=job.settings(),
-            account=Account(book=book, emit=emit, observer=self.submitter.observer),
+        settings = job.settings()
+        account = Account(
+            book=book,
+            campaigns=CampaignBook(label=settings.name, run=settings.run),
+            emit=emit,
+            observer=self.submitter.observer,
         )
+        run = Run(client=self, settings=settings, account=account)
         rows = open_rows(job.contacts, column=job.column, with_fields=isinstance(job.message, Template))
         sorter = Sorter(
             message=job.message, normaliser=self.normaliser, roster=roster, chunker=chunker, book=book

@@ -27,7 +27,7 @@ from attrs import frozen
 from smspop_async.api.classify import Accepted, Rejected, Scope, Unknown, Unsent, Verdict
 from smspop_async.api.client import ApiClient
 from smspop_async.api.listing import list_pages
-from smspop_async.api.models import Status, Summary
+from smspop_async.api.models import Status
 from smspop_async.api.submit import Attempt, Submission
 from smspop_async.api.wire import Envelope
 from smspop_async.batch.account import Account
@@ -79,7 +79,7 @@ class Run:
         self._pacer = Pacer(settings.rate_limit) if settings.rate_limit is not None else None
         self._aimd = Aimd(settings.max_concurrency) if settings.adaptive else None
         self._breaker = Breaker()
-        self._limiter = anyio.CapacityLimiter(settings.max_concurrency)
+        self._limiter = anyio.CapacityLimiter(settings.max_concurrency) if settings.adaptive else None
         self._envelope: Envelope | None = None
         self._seq = 0
         self._in_flight = 0
@@ -148,7 +148,7 @@ class Run:
             total=len(book),
             settled=book.settled,
             counts=book.count(),
-            campaigns=len(self._account),
+            campaigns=len(self._account.campaigns),
             in_flight=self._in_flight,
             reconciling=len(self._reconciler) if self._reconciler is not None else 0,
             elapsed=self._elapsed(),
@@ -157,13 +157,13 @@ class Run:
 
     def report(self) -> Report:
         """The account of the run so far; complete once it is finished."""
-        campaigns = self._account.campaigns()
+        campaigns = self._account.campaigns
         return Report(
             run=self._settings.run,
             name=self._settings.name,
             total=len(self._account.book),
             counts=self._account.book.count(),
-            summary=sum((campaign.summary for campaign in campaigns), Summary()),
+            summary=campaigns.summary,
             campaigns=campaigns,
             discrepancies=tuple(self._account.discrepancies),
             stopped_by=self.stopped_by,
@@ -229,23 +229,34 @@ class Run:
         return True
 
     async def _carry(self, chunk: Chunk) -> None:
-        """Submit a chunk; where the API refuses some of its contacts, halve it until they stand alone."""
-        parts = [self._part(chunk)]
-        budget = split_budget(len(chunk))
+        """Submit a chunk and write down what became of it."""
+        part = self._part(chunk)
+        verdict = await self._submit(part)
+        if isinstance(verdict, Accepted):
+            await self._account.settled(part, verdict.settlement)
+            self._breaker.accept()
+        else:
+            await self._carry_on(part, verdict)
+
+    async def _carry_on(self, part: Part, verdict: Verdict | None) -> None:
+        """See a chunk through that was not accepted; where the API refuses some of its contacts, halve it."""
+        parts: list[Part] = []
+        budget = split_budget(len(part.chunk))
         accepted = unsent = False
-        verdict: Verdict | None = None
-        while parts:
-            part = parts.pop()
-            verdict = await self._submit(part)
+        while True:
             if _may_split(verdict, part.chunk) and budget > 1 and not self.stopped:
                 budget -= 2
                 notify(self._submitter.observer, CampaignSplit(name=part.name, contacts=len(part.chunk)))
                 first, second = part.chunk.halves()
                 parts += [self._part(second), self._part(first)]
-                continue
-            accepted = accepted or isinstance(verdict, Accepted)
-            unsent = unsent or isinstance(verdict, Unsent)
-            await self._settle(part, verdict)
+            else:
+                accepted = accepted or isinstance(verdict, Accepted)
+                unsent = unsent or isinstance(verdict, Unsent)
+                await self._settle(part, verdict)
+            if not parts:
+                break
+            part = parts.pop()
+            verdict = await self._submit(part)
         if accepted:
             self._breaker.accept()
         elif verdict is not None and not isinstance(verdict, Accepted) and self._breaker.fail(unsent=unsent):
@@ -253,28 +264,18 @@ class Run:
 
     def _part(self, chunk: Chunk) -> Part:
         self._seq += 1
-        run, seq = self._settings.run, self._seq
-        return Part(
-            seq=seq,
-            name=campaign_name(self._settings.name, run, seq),
-            token=campaign_token(run, seq),
-            chunk=chunk,
-        )
+        token = campaign_token(self._settings.run, self._seq)
+        return Part(seq=self._seq, name=campaign_name(self._settings.name, token), token=token, chunk=chunk)
 
     async def _submit(self, part: Part) -> Verdict | None:
         """Submit a part and return the verdict; None where the run stopped before it was dispatched."""
         attempt = Attempt()
         try:
-            async with self._limiter:
-                if not await self._pace(len(part.chunk)):
-                    return None
-                self._in_flight += 1
-                try:
-                    verdict = await self._submitter.submit(
-                        self._submission(part), attempt, sleep=self._sleep, abandoned=self._is_stopped
-                    )
-                finally:
-                    self._in_flight -= 1
+            if self._limiter is None:
+                verdict = await self._dispatch(part, attempt)
+            else:
+                async with self._limiter:
+                    verdict = await self._dispatch(part, attempt)
         except BaseException:
             # Cut off in the middle, or a bug: the send flag tells what to write down first.
             if attempt.may_have_left:
@@ -282,16 +283,25 @@ class Run:
             else:
                 self._account.write(part, Status.NOT_SUBMITTED, _CUT_SHORT)
             raise
-        self._adapt(verdict, attempt)
+        if verdict is not None:
+            self._adapt(verdict, attempt)
         return verdict
 
-    async def _pace(self, contacts: int) -> bool:
-        """Wait for the rate limit; False where the run stopped meanwhile."""
+    async def _dispatch(self, part: Part, attempt: Attempt) -> Verdict | None:
+        """Wait for the rate limit and submit; None where the run stopped meanwhile."""
         if self._pacer is not None:
-            wait = self._pacer.reserve(self._clock.monotonic(), contacts)
+            wait = self._pacer.reserve(self._clock.monotonic(), len(part.chunk))
             if wait > 0:
                 await self._sleep(wait)
-        return not self.stopped
+        if self.stopped:
+            return None
+        self._in_flight += 1
+        try:
+            return await self._submitter.submit(
+                self._submission(part), attempt, sleep=self._sleep, abandoned=self._is_stopped
+            )
+        finally:
+            self._in_flight -= 1
 
     async def _sleep(self, seconds: float) -> None:
         """Wait, but not beyond a stop."""
@@ -315,7 +325,7 @@ class Run:
 
     def _adapt(self, verdict: Verdict, attempt: Attempt) -> None:
         """Move the number of campaigns at once with what the API bears."""
-        if self._aimd is None:
+        if self._aimd is None or self._limiter is None:
             return
         overloaded = attempt.throttled + (
             isinstance(verdict, Unknown)

@@ -21,12 +21,11 @@ def new_run(choose: Callable[[str], str]) -> str:
     return "".join(choose(_BASE32) for _ in range(RUN_LENGTH))
 
 
-def campaign_name(label: str, run: str, seq: int) -> str:
+def campaign_name(label: str, token: str) -> str:
     """Name a campaign; a label too long for 191 characters is cut, never the token.
 
     Characters are counted as Laravel's string column counts them (assumed): Unicode code points.
     """
-    token = campaign_token(run, seq)
     return f"{label[: NAME_LIMIT - len(token) - 1].rstrip()} {token}"
 
 

@@ -21,6 +21,7 @@ from typing import IO, Any, Final
 
 from attrs import field, frozen
 
+from smspop_async.api.columns import StatusColumn
 from smspop_async.api.models import Status
 from smspop_async.mask import mask_number
 
@@ -28,6 +29,8 @@ _SPILL: Final = 8 * 2**20
 """Bytes of numbers that are kept in memory before they go to the temporary file."""
 _PAIRS: Final = 2**20
 """Distinct explanations that are kept; further ones are replaced by a general one."""
+_LINES: Final = "L"
+_JSON: Final = "J"
 _TOO_MANY: Final = "the explanation was not kept: the run has too many different ones"
 
 
@@ -62,22 +65,26 @@ class OutcomeBook:
     def __len__(self) -> int:
         return len(self._column)
 
-    def enter(self, numbers: Sequence[str], lines: Sequence[int] | None = None) -> int:
+    def enter(
+        self, numbers: Sequence[str], lines: Sequence[int] | None = None, text: str | None = None
+    ) -> int:
         """Add rows, not settled yet, and return the index of the first.
 
         Args:
             numbers: One text for each row.
             lines: The line of each row in its file, if it has one.
+            text: The same numbers with a line break behind each, where they are digits and at hand so.
         """
         first = len(self._column)
         if numbers:
+            packed = _pack(numbers) if text is None else f"{_LINES}{text[:-1]}".encode()
             self._starts.append(first)
-            self._slabs.append((len(numbers), self._keep(_pack(numbers)), _compact(lines)))
-            self._column.extend(array(self._column.typecode, bytes(len(numbers) * self._column.itemsize)))
+            self._slabs.append((len(numbers), self._keep(packed), _compact(lines)))
+            self._column.frombytes(bytes(len(numbers) * self._column.itemsize))
             self._tally[0] += len(numbers)
         return first
 
-    def settle(self, rows: Sequence[int], statuses: Sequence[Status], details: Mapping[int, str]) -> None:
+    def settle(self, rows: Sequence[int], statuses: StatusColumn, details: Mapping[int, str]) -> None:
         """Give each of `rows`, which ascend, its status.
 
         Args:
@@ -90,11 +97,14 @@ class OutcomeBook:
         if not rows:
             return
         # Nearly all contacts of a campaign have the same status, so that one is written first, in one stroke.
-        common = Status.SENT if Status.SENT in statuses else statuses[0]
-        self.settle_all(rows, common)
-        for at, status in enumerate(statuses):
-            if status is not common or at in details:
-                self.settle_all((rows[at],), status, details.get(at, ""))
+        self.settle_all(rows, statuses.common)
+        for at in sorted({*statuses.others, *details}) if details else statuses.others:
+            self._settle_one(rows[at], self._code((statuses[at], details.get(at, ""))))
+
+    def _settle_one(self, row: int, code: int) -> None:
+        self._tally[self._column[row]] -= 1
+        self._tally[code] += 1
+        self._column[row] = code
 
     def settle_all(self, rows: Sequence[int], status: Status, detail: str = "") -> None:
         """Give all of `rows`, which ascend, the same status and detail."""
@@ -109,6 +119,10 @@ class OutcomeBook:
             before = array(column.typecode, [column[row] for row in rows])
             for row in rows:
                 column[row] = code
+        undecided = before.count(0) if before.itemsize > 1 else before.tobytes().count(0)
+        if undecided == len(rows):
+            tally[0] -= undecided
+            return
         for old in set(before):
             tally[old] -= before.count(old)
 
@@ -201,13 +215,13 @@ def _pack(numbers: Sequence[str]) -> bytes:
     """Write rows as bytes. The first character tells the form: lines, or JSON for junk that holds line ends itself."""
     text = "\n".join(numbers)
     plain = text.count("\n") == len(numbers) - 1
-    text = "L" + text if plain else "J" + json.dumps(list(numbers))
+    text = _LINES + text if plain else _JSON + json.dumps(list(numbers))
     return text.encode("utf-8", "surrogatepass")
 
 
 def _unpack(packed: bytes) -> list[str]:
     text = packed.decode("utf-8", "surrogatepass")
-    rows: list[str] = text[1:].split("\n") if text[0] == "L" else json.loads(text[1:])
+    rows: list[str] = text[1:].split("\n") if text[0] == _LINES else json.loads(text[1:])
     return rows
 
 
@@ -216,8 +230,4 @@ def _compact(lines: Sequence[int] | None) -> Sequence[int] | None:
     if not lines:
         return None
     span = range(lines[0], lines[0] + len(lines))
-    return (
-        span
-        if lines[-1] == span[-1] and all(a == b for a, b in zip(lines, span, strict=True))
-        else array("L", lines)
-    )
+    return span if lines[-1] == span[-1] and list(lines) == list(span) else array("L", lines)

@@ -87,7 +87,7 @@ class Breaker:
 
     def accept(self) -> None:
         """A campaign was accepted: all is forgiven."""
-        self._row = dict.fromkeys(self._row, 0)
+        self._row["unsent"] = self._row["unclear"] = 0
 
     def fail(self, *, unsent: bool) -> bool:
         """Count a campaign that was not accepted; True where the run should stop."""

@@ -3,13 +3,15 @@
 import csv
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 from attrs import field, frozen
 
 from smspop_async.api.models import Status, Summary
+from smspop_async.batch.campaigns import CampaignOutcome
 from smspop_async.batch.outcomes import ContactOutcome, OutcomeBook
 from smspop_async.errors import Delivery, PartialFailureError, SmsPopError
 
@@ -22,19 +24,6 @@ _BAD: Final = (
     Status.NOT_SUBMITTED,
     Status.INVALID,
 )
-
-
-@frozen(kw_only=True)
-class CampaignOutcome:
-    """What became of one campaign of a run."""
-
-    name: str
-    contacts: int
-    status: Status
-    """ACCEPTED, REJECTED, UNKNOWN or NOT_SUBMITTED: the campaign's, not its contacts'."""
-    summary: Summary = field(factory=Summary)
-    """Sent and failed, counted from the per-contact statuses."""
-    detail: str = ""
 
 
 @frozen(kw_only=True)
@@ -70,8 +59,7 @@ class Report:
     """Every `Status`, also those that are 0."""
     summary: Summary
     """The merged sent and failed of all campaigns."""
-    campaigns: tuple[CampaignOutcome, ...] = field(repr=lambda campaigns: f"<{len(campaigns)}>")
-    """In the order of their submission."""
+    _campaigns: Sequence[CampaignOutcome] = field(repr=lambda campaigns: f"<{len(campaigns)}>")
     discrepancies: tuple[str, ...] = field(default=(), repr=lambda notes: f"<{len(notes)}>")
     """Where the API contradicted itself, with the campaign's name."""
     stopped_by: SmsPopError | None = None
@@ -81,6 +69,11 @@ class Report:
     elapsed: float = 0.0
     """Seconds."""
     _book: OutcomeBook = field(alias="book", repr=False)
+
+    @cached_property
+    def campaigns(self) -> tuple[CampaignOutcome, ...]:
+        """What became of each campaign, in the order of their submission."""
+        return tuple(self._campaigns)
 
     def outcomes(self) -> Iterator[ContactOutcome]:
         """Iterate over the outcome of every row, in input order."""

@@ -51,6 +51,13 @@ class DigitLanguage:
         """Every string of this language with ``digits`` put before it."""
         return DigitLanguage((*(1 << int(digit) for digit in digits), *self.sequence))
 
+    def boxes(self) -> Iterator[tuple[int, ...]]:
+        """Give sets of digits for position after position, whose products make up this language.
+
+        There may be very many of them, and the same more than once.
+        """
+        return _products(_link(self.sequence, ()))
+
     def within(self, other: "DigitLanguage") -> bool:
         """Whether it is proven that each string of this language is one of ``other``."""
         return all(there or not here for here, there in _walk(self, other))
@@ -82,6 +89,11 @@ def read_pattern(pattern: str) -> DigitLanguage:
     if reader.at < len(pattern):
         raise UnknownSyntaxError(pattern[reader.at])
     return DigitLanguage((alternatives,))
+
+
+def either(languages: Iterable[DigitLanguage]) -> DigitLanguage:
+    """All strings of any of the languages."""
+    return DigitLanguage((tuple(language.sequence for language in languages),))
 
 
 def lengths(allowed: Iterable[int]) -> DigitLanguage:
@@ -183,6 +195,15 @@ def _opened(rest: Rest) -> Iterator[Rest]:
         return
     for sequence in rest[0]:
         yield from _opened(_link(sequence, rest[1]))
+
+
+def _products(rest: Rest) -> Iterator[tuple[int, ...]]:
+    for opened in _opened(rest):
+        if not opened:
+            yield ()
+        elif isinstance(opened[0], int):
+            for behind in _products(opened[1]):
+                yield (opened[0], *behind)
 
 
 def _step(state: State, digit: int) -> State:

@@ -20,7 +20,8 @@ that begins with T loses a digit. So NAT is only matched here where these hold, 
 - behind a bare CC, the whole does not begin with the international prefix and is no national number itself.
 
 Each is proven once for the region by `digit_language`; one that cannot be proven becomes a look-ahead in
-the pattern. For Zimbabwe all are proven and nothing is left to look for.
+the pattern. For Zimbabwe all are proven and nothing is left to look for. The types whose pattern needs no guard
+are also expanded for `boxes`, which recognises whole slabs of them faster.
 
 Calling codes shared by regions (+1, +44, +7) are tried by the parser region by region in a fixed order, so only the
 first region, whose match is final, has a plan. The others have none, nor does a region whose trunk prefix may
@@ -36,6 +37,7 @@ from attrs import field, frozen
 from phonenumbers.phonemetadata import PhoneMetadata, PhoneNumberDesc
 from phonenumbers.phonenumberutil import COUNTRY_CODE_TO_REGION_CODE
 
+from smspop_async.contacts.boxes import Boxes, boxes_by_width
 from smspop_async.contacts.digit_language import DigitLanguage, UnknownSyntaxError, lengths, read_pattern
 
 SHORTEST: Final = 9
@@ -70,6 +72,10 @@ class Plan:
     rewrites: tuple[tuple[str, str], ...]
     """Replacements, in this order, that turn the beginnings of plain lines into canonical ones. Whatever is
     canonical afterwards is the number that the line had stood for."""
+    boxes: dict[int, Boxes]
+    """By the width of a line: most of what `canonical` matches, recognised by columns."""
+    boxes_at_home: dict[int, Boxes]
+    """The same of national numbers with nothing before them."""
 
 
 @cache
@@ -111,12 +117,14 @@ class _Compiler:
         self.general_pattern = self.general.national_number_pattern or ""
         self.abroad = _in_line(metadata.international_prefix or "")
         self.trunk = _in_line(metadata.national_prefix_for_parsing or "")
+        self.national = tuple(self._national())
+        self.bare_guards = {pattern: self._bare_guards(pattern) for pattern, _ in self.national}
 
     def plan(self) -> Plan | None:
         bare_guards: dict[str, list[str]] = {}
-        for pattern, guards in self._national():
+        for pattern, guards in self.national:
             guarded = f"{guards}(?:{pattern})"
-            bare_guards.setdefault(self._bare_guards(pattern), []).append(guarded)
+            bare_guards.setdefault(self.bare_guards[pattern], []).append(guarded)
         if not bare_guards:
             return None
         canonical = "|".join(
@@ -129,7 +137,24 @@ class _Compiler:
             canonical=re.compile(f"(?:(?:{canonical})\n)*+", re.ASCII),
             plain=re.compile(f"(?:{heads})({national})\n|[^\n]*\n", re.ASCII),
             rewrites=tuple(self._rewrites()),
+            boxes=boxes_by_width(self.code, self._canonical_as_it_is()),
+            boxes_at_home=boxes_by_width("", self._national_as_it_is()),
         )
+
+    def _canonical_as_it_is(self) -> Iterator[DigitLanguage]:
+        """Patterns that decide behind a calling code with no guard."""
+        for pattern, guards in self.national:
+            language = _language(pattern)
+            if language and not guards and not self.bare_guards[pattern]:
+                yield language
+
+    def _national_as_it_is(self) -> Iterator[DigitLanguage]:
+        """Patterns that decide with nothing before them and no guard: none of them can be read as a call abroad."""
+        abroad = _language(self.abroad)
+        for pattern, guards in self.national:
+            language = _language(pattern)
+            if language and not guards and _proven(language, DigitLanguage.never_begins_with, abroad):
+                yield language
 
     def _national(self) -> Iterator[tuple[str, str]]:
         """The pattern of each type of number, with the guards it needs as a national number."""
@@ -220,7 +245,7 @@ class _Compiler:
             yield f"\n{self.trunk}", f"\n{self.code}"
 
     def _behind_trunk(self) -> Iterator[DigitLanguage | None]:
-        for pattern, guards in self._national():
+        for pattern, guards in self.national:
             language = _language(pattern)
             yield language.after(self.trunk) if language and not guards else None
 

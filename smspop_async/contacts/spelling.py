@@ -112,21 +112,34 @@ def bare_spelling(value: object) -> str:
 
 
 def joined(values: Sequence[object]) -> tuple[Sequence[str], str]:
-    """Write many values one a line.
+    """Write many values one after the other, a line break behind each.
 
     Args:
         values: Cells of any type.
 
     Returns:
-        The text of each value, `UNDECIDABLE` for one that is no text or no line; and all of them with a line
-        break behind each. The first is ``values`` itself where every value is a line already.
+        The text of each value, `UNDECIDABLE` for one that is no text; and all of them. The first is ``values``
+        itself where every value is text already. A value may still hold line breaks: see `one_a_line`.
     """
     texts: Sequence[str] = values  # type: ignore[assignment]  # join raises for what is no text
     try:
-        text = "\n".join(texts) + "\n"
+        text = "\n".join(texts)
     except TypeError:
         texts = _texts(values)
-        text = "\n".join(texts) + "\n"
+        text = "\n".join(texts)
+    return texts, text + "\n"
+
+
+def one_a_line(texts: Sequence[str], text: str) -> tuple[Sequence[str], str]:
+    """Make sure that each value is one line, by putting `UNDECIDABLE` in place of one that is none.
+
+    Args:
+        texts: From `joined`.
+        text: The same.
+
+    Returns:
+        Both as they came where nothing had to be replaced.
+    """
     if text.count("\n") != len(texts) or len(text) > _AWKWARD_ROW * len(texts):
         texts = [UNDECIDABLE if "\n" in line or len(line) > _AWKWARD_ROW else line for line in texts]
         text = "\n".join(texts) + "\n"
@@ -137,7 +150,7 @@ def bare_lines(text: str) -> str:
     """Do for many values what `bare_spelling` does for one, and leave what needs a closer look as it is.
 
     Args:
-        text: Lines from `joined`.
+        text: Lines from `one_a_line`.
 
     Returns:
         As many lines. One of digits, with or without ``+``, is the value's bare spelling; any other says only
@@ -192,6 +205,8 @@ def _without_gaps(text: str) -> str:
 
 def _without_hyphens(compact: str) -> str:
     """Remove hyphens between digits; one at the beginning of a line is a minus or a bullet, and stays."""
+    if "-" not in compact:
+        return compact
     if compact.startswith("-"):
         compact = UNDECIDABLE + compact[1:]
     return compact.replace("\n-", "\n" + UNDECIDABLE).replace("-", "")

@@ -59,7 +59,7 @@ def test_halves_are_the_whole(count):
 @given(label=st.text(min_size=1, max_size=300), seq=st.integers(1, 10**7))
 def test_a_name_fits_and_ends_in_its_token(label, seq):
     """191 characters at most, the token whole."""
-    name = campaign_name(label, "abcdefghij", seq)
+    name = campaign_name(label, campaign_token("abcdefghij", seq))
     assert len(name) <= 191
     assert name.endswith(" " + campaign_token("abcdefghij", seq))
 

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smspop_async import Status
+from smspop_async.api.columns import StatusColumn
 from smspop_async.batch import outcomes as module
 from smspop_async.batch.outcomes import OutcomeBook
 
@@ -43,7 +44,7 @@ class TestBook:
         verdicts = {}
         for row in data.draw(st.permutations(range(len(expected)))):
             status, detail = data.draw(st.sampled_from(list(Status))), data.draw(st.sampled_from("abc"))
-            book.settle([row], [status], {0: detail})
+            book.settle([row], StatusColumn.of([status]), {0: detail})
             verdicts[row] = (status, detail)
         some = data.draw(st.sets(st.sampled_from(range(len(expected)))) if expected else st.just(set()))
         book.settle_all(sorted(some), Status.UNKNOWN, "anew")
@@ -65,7 +66,7 @@ class TestBook:
         book = OutcomeBook()
         book.enter(["a", "b"])
         book.settle_all([0, 1], Status.UNKNOWN, "?")
-        book.settle([1], [Status.SENT], {})
+        book.settle([1], StatusColumn.of([Status.SENT]), {})
         assert book.settled == 2
         assert book.count()[Status.UNKNOWN] == book.count()[Status.SENT] == 1
 
@@ -88,12 +89,14 @@ def test_very_many_different_details_widen_the_column(monkeypatch):
     count = 70_000
     book = OutcomeBook()
     book.enter([str(n) for n in range(count)])
-    book.settle(range(count), [Status.UNKNOWN] * count, {n: f"detail {n}" for n in range(count)})
+    book.settle(
+        range(count), StatusColumn.of([Status.UNKNOWN] * count), {n: f"detail {n}" for n in range(count)}
+    )
     assert [o.detail for o in book.outcomes()] == [f"detail {n}" for n in range(count)]
     monkeypatch.setattr(module, "_PAIRS", 4)
     small = OutcomeBook()
     small.enter(["a", "b", "c", "d"])
-    small.settle(range(4), [Status.FAILED] * 4, dict(enumerate("wxyz")))
+    small.settle(range(4), StatusColumn.of([Status.FAILED] * 4), dict(enumerate("wxyz")))
     assert [o.detail for o in small.outcomes()][:2] == ["w", "x"]
     assert {o.detail for o in small.outcomes()} == {"w", "x", module._TOO_MANY}
     assert small.count()[Status.FAILED] == 4
@@ -104,4 +107,4 @@ def test_the_columns_must_be_of_one_length():
     book = OutcomeBook()
     book.enter(["a", "b"])
     with pytest.raises(ValueError, match="2 rows"):
-        book.settle([0, 1], [Status.SENT], {})
+        book.settle([0, 1], StatusColumn.of([Status.SENT]), {})

@@ -557,7 +557,7 @@ def test_a_bug_in_the_middle_does_not_lose_the_report(smspop, sandbox, clean, mo
     """3: an unexpected error is told in one line, and who was texted is told all the same."""
 
     def explode(self, part, settlement, detail=""):
-        self.book.settle(part.chunk.rows, settlement.statuses, [""] * len(part.chunk))
+        self.book.settle(part.chunk.rows, settlement.statuses, {})
         raise RuntimeError("boom 263770000001")
 
     monkeypatch.setattr("smspop_async.batch.account.Account.settled", explode)

@@ -1,0 +1,100 @@
+"""What became of the campaigns of a run, in columns: a run of ten million contacts has twenty thousand of them."""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+from attrs import field, frozen
+
+from smspop_async.api.models import Status, Summary
+from smspop_async.batch.naming import campaign_name, campaign_token
+
+
+@frozen(kw_only=True)
+class CampaignOutcome:
+    """What became of one campaign of a run."""
+
+    name: str
+    contacts: int
+    status: Status
+    """ACCEPTED, REJECTED, UNKNOWN or NOT_SUBMITTED: the campaign's, not its contacts'."""
+    summary: Summary = field(factory=Summary)
+    """Sent and failed, counted from the per-contact statuses."""
+    detail: str = ""
+
+
+class CampaignBook(Sequence[CampaignOutcome]):
+    """The campaigns of a run in the order of their submission; each value is made when it is asked for.
+
+    Args:
+        label: The name that the run was given.
+        run: The token in the names of its campaigns.
+    """
+
+    def __init__(self, *, label: str, run: str) -> None:
+        self._label = label
+        self._run = run
+        self._seqs = array("L")
+        self._columns = tuple(array("L") for _ in range(4))
+        self._words: list[tuple[Status, str]] = []
+        self._codes: dict[tuple[Status, str], int] = {}
+        self._order: list[int] = []
+
+    def note(self, seq: int, *, contacts: int, status: Status, summary: Summary, detail: str) -> None:
+        """Write down a campaign that is decided.
+
+        Args:
+            seq: Its place among the campaigns of the run, from 1.
+            contacts: How many it was for.
+            status: What became of it.
+            summary: What became of its contacts.
+            detail: Why, where the status alone does not say it.
+        """
+        code = self._codes.setdefault((status, detail), len(self._words))
+        if code == len(self._words):
+            self._words.append((status, detail))
+        self._seqs.append(seq)
+        for column, value in zip(self._columns, (contacts, summary.sent, summary.failed, code), strict=True):
+            column.append(value)
+
+    def __len__(self) -> int:
+        return len(self._seqs)
+
+    @property
+    def summary(self) -> Summary:
+        """The merged sent and failed of all campaigns."""
+        _, sent, failed, _ = self._columns
+        return Summary(sent=sum(sent), failed=sum(failed))
+
+    @overload
+    def __getitem__(self, at: int) -> CampaignOutcome: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[CampaignOutcome]: ...
+    def __getitem__(self, at: int | slice) -> CampaignOutcome | Sequence[CampaignOutcome]:
+        places = self._in_order()[at]
+        return (
+            self._outcome(places) if isinstance(places, int) else [self._outcome(place) for place in places]
+        )
+
+    def __iter__(self) -> Iterator[CampaignOutcome]:
+        return map(self._outcome, self._in_order())
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} campaigns>"
+
+    def _in_order(self) -> list[int]:
+        """The places of the campaigns by their submission; they are noted as they are settled."""
+        if len(self._order) != len(self._seqs):
+            self._order = sorted(range(len(self._seqs)), key=self._seqs.__getitem__)
+        return self._order
+
+    def _outcome(self, place: int) -> CampaignOutcome:
+        contacts, sent, failed, code = (column[place] for column in self._columns)
+        status, detail = self._words[code]
+        return CampaignOutcome(
+            name=campaign_name(self._label, campaign_token(self._run, self._seqs[place])),
+            contacts=contacts,
+            status=status,
+            summary=Summary(sent=sent, failed=failed),
+            detail=detail,
+        )
