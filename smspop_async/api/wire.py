@@ -22,7 +22,10 @@ CAMPAIGNS: Final = "/campaigns"
 """POST creates and sends, GET lists (documented)."""
 NAME_LIMIT: Final = 191
 """Characters of a campaign's name (assumed: the width of a Laravel string column)."""
+HOLE: Final = object()
+"""Stands for what was cut out: see `decode_around`."""
 _DECODE: Final = json.JSONDecoder().decode
+_DECODE_AROUND: Final = json.JSONDecoder(parse_constant=lambda _: HOLE).decode
 CONTACT: Final = re.compile(r"[0-9]{9,15}")
 """What may be joined into ``manual_contacts``; a comma inside one would smuggle another contact in."""
 
@@ -85,6 +88,26 @@ def decode(body: bytes) -> Any:
             return json.loads(body)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def decode_plain(text: bytes) -> Any:
+    """Parse a piece of a body that must be UTF-8 without a byte-order mark; raises ValueError for anything else."""
+    return _DECODE(str(text, "utf-8"))
+
+
+def decode_around(head: bytes, tail: bytes) -> Any:
+    """Parse a body from which a piece was cut out of the middle.
+
+    Returns:
+        What is left of it, with `HOLE` where the piece was and nowhere else.
+
+    Raises:
+        ValueError: it is not UTF-8, not JSON, or nothing can stand where the piece was.
+    """
+    # JSON has no name for such a thing; Python's decoder knows three that are none of JSON's.
+    if any(name in part for name in (b"NaN", b"Infinity") for part in (head, tail)):
+        raise ValueError("a constant that JSON does not have")
+    return _DECODE_AROUND(str(b"%bNaN%b" % (head, tail), "utf-8"))
 
 
 def decode_object(body: bytes) -> Mapping[str, Any] | None:

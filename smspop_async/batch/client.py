@@ -11,7 +11,7 @@ from smspop_async.batch.account import Account, Emit
 from smspop_async.batch.campaigns import CampaignBook
 from smspop_async.batch.chunks import CHUNK_LIMIT, Chunker
 from smspop_async.batch.engine import Run, Settings
-from smspop_async.batch.intake import Intake, Sorter, check_count, check_run
+from smspop_async.batch.intake import FIRST_SLAB, Intake, Sorter, check_count, check_run
 from smspop_async.batch.naming import new_run
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.batch.report import Report
@@ -209,7 +209,12 @@ class SmsPop(ApiClient):
             observer=self.submitter.observer,
         )
         run = Run(client=self, settings=settings, account=account)
-        rows = open_rows(job.contacts, column=job.column, with_fields=isinstance(job.message, Template))
+        rows = open_rows(
+            job.contacts,
+            size=FIRST_SLAB,
+            column=job.column,
+            with_fields=isinstance(job.message, Template),
+        )
         sorter = Sorter(
             message=job.message, normaliser=self.normaliser, roster=roster, chunker=chunker, book=book
         )

@@ -98,13 +98,17 @@ class OutcomeBook:
             return
         # Nearly all contacts of a campaign have the same status, so that one is written first, in one stroke.
         self.settle_all(rows, statuses.common)
-        for at in sorted({*statuses.others, *details}) if details else statuses.others:
-            self._settle_one(rows[at], self._code((statuses[at], details.get(at, ""))))
-
-    def _settle_one(self, row: int, code: int) -> None:
-        self._tally[self._column[row]] -= 1
-        self._tally[code] += 1
-        self._column[row] = code
+        if details:
+            exceptions = {at: (statuses[at], details.get(at, "")) for at in {*statuses.others, *details}}
+        else:
+            exceptions = {at: (status, "") for at, status in statuses.others.items()}
+        codes = [self._code(pair) for pair in exceptions.values()]  # which may widen the column
+        column, tally = self._column, self._tally
+        for at, code in zip(exceptions, codes, strict=True):
+            row = rows[at]
+            tally[column[row]] -= 1
+            tally[code] += 1
+            column[row] = code
 
     def settle_all(self, rows: Sequence[int], status: Status, detail: str = "") -> None:
         """Give all of `rows`, which ascend, the same status and detail."""

@@ -26,6 +26,8 @@ class Slab:
     """All columns of each row, where they were asked for and the rows have names for them."""
     lines: Sequence[int] | None = None
     """The line of a file that each row begins on, from 1."""
+    text: str | None = field(default=None, repr=False)
+    """All values with a line break behind each, where they are texts and were joined anyway."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -40,6 +42,11 @@ class Shape:
 
     def slab(self, rows: list[object]) -> Slab:
         """One slab of these rows; a column of plain cells is taken as it is."""
+        try:
+            # Texts are told from everything else by joining them, which the normaliser would do next.
+            return Slab(values=rows, text="\n".join(rows) + "\n")  # type: ignore[arg-type]
+        except TypeError:
+            pass
         if _CELL_TYPES.issuperset(map(type, rows)):
             return Slab(values=rows)
         values = [self._cell(row) for row in rows]

@@ -52,6 +52,8 @@ _AT_ONCE: Final = 32
 class ContactRows(ABC):
     """The rows of one source, for one reader."""
 
+    size: int
+    """The most rows of the next slab; the reader may change it as it goes."""
     finite: bool
     """Whether reading to the end is bounded, so that every row can be accounted for after a run has stopped:
     True for texts, files and collections that know their size."""
@@ -127,7 +129,7 @@ def read_slabs(
             "An async iterable can only be read inside an event loop: use send or stream."
         )
     if isinstance(contacts, Path):
-        yield from _file_slabs(contacts, size=size, column=column, with_fields=with_fields)
+        yield from _file_slabs(contacts, size=lambda: size, column=column, with_fields=with_fields)
         return
     shape = Shape(column, with_fields=with_fields)
     with Pull(contacts) as pull:
@@ -203,14 +205,16 @@ def _parsed(normaliser: Normaliser, value: object) -> str | InvalidNumber:
         return error
 
 
-def _file_slabs(path: Path, *, size: int, column: str | None, with_fields: bool) -> Iterator[Slab]:
+def _file_slabs(
+    path: Path, *, size: Callable[[], int], column: str | None, with_fields: bool
+) -> Iterator[Slab]:
     rows = file_rows(path, column=column, with_fields=with_fields)
     failure: ContactSourceError | None = None
     try:
         while failure is None:
             batch: list[FileRow] = []
             try:
-                batch.extend(islice(rows, size))
+                batch.extend(islice(rows, size()))
             except ContactSourceError as error:
                 failure = error
             if batch:
@@ -233,7 +237,8 @@ class _FileRows(ContactRows):
     finite = True
 
     def __init__(self, path: Path, *, size: int, column: str | None, with_fields: bool) -> None:
-        self._slabs = _file_slabs(path, size=size, column=column, with_fields=with_fields)
+        self.size = size
+        self._slabs = _file_slabs(path, size=lambda: self.size, column=column, with_fields=with_fields)
         self._ready: deque[Slab] = deque()
         self._failure: Exception | None = None
         self._ended = False
@@ -279,13 +284,13 @@ class _IterableRows(ContactRows):
     def __init__(self, contacts: object, *, size: int, shape: Shape, clock: Callable[[], float]) -> None:
         self.finite = isinstance(contacts, Sized)
         self._pull = Pull(contacts)
-        self._size = size
+        self.size = size
         self._shape = shape
         self._clock = clock
         self._unhurried = isinstance(contacts, list | tuple | str)
 
     async def next_slab(self) -> Slab | None:
-        rows = self._pull.rows(self._size) if self._unhurried else self._within_budget()
+        rows = self._pull.rows(self.size) if self._unhurried else self._within_budget()
         return self._shape.slab(rows) if rows else None
 
     def _within_budget(self) -> list[object]:
@@ -293,8 +298,8 @@ class _IterableRows(ContactRows):
         rows: list[object] = []
         until = self._clock() + BUDGET
         step = 1
-        while not self._pull.failed and self._pull.pull(rows, min(step, self._size - len(rows))):
-            if len(rows) == self._size or self._clock() >= until:
+        while not self._pull.failed and self._pull.pull(rows, min(step, self.size - len(rows))):
+            if len(rows) == self.size or self._clock() >= until:
                 return rows
             step = min(2 * step, _AT_ONCE)
         self._pull.check(rows)
@@ -319,7 +324,7 @@ class _AsyncRows(ContactRows):
     ) -> None:
         self._contacts = contacts
         self._iterator: AsyncIterator[object] | None = None
-        self._size = size
+        self.size = size
         self._shape = shape
         self._clock = clock
         self._rows: list[object] = []
@@ -346,7 +351,7 @@ class _AsyncRows(ContactRows):
                 self._iterator = aiter(self._contacts)
             yielded = self._clock()
             first = None
-            while len(self._rows) < self._size:
+            while len(self._rows) < self.size:
                 self._rows.append(await anext(self._iterator))
                 self._count += 1
                 now = self._clock()

@@ -111,17 +111,20 @@ def bare_spelling(value: object) -> str:
     raise InvalidNumber(_why_not(text, bare))
 
 
-def joined(values: Sequence[object]) -> tuple[Sequence[str], str]:
+def joined(values: Sequence[object], text: str | None = None) -> tuple[Sequence[str], str]:
     """Write many values one after the other, a line break behind each.
 
     Args:
         values: Cells of any type.
+        text: What would come out, where all are texts and somebody has joined them already.
 
     Returns:
         The text of each value, `UNDECIDABLE` for one that is no text; and all of them. The first is ``values``
         itself where every value is text already. A value may still hold line breaks: see `one_a_line`.
     """
     texts: Sequence[str] = values  # type: ignore[assignment]  # join raises for what is no text
+    if text is not None:
+        return texts, text
     try:
         text = "\n".join(texts)
     except TypeError:

@@ -58,7 +58,6 @@ class VectorNumbers(PlainNumbers):
         self._start = _lazy_memory(8 * ENTRIES).cast("q")
         self._owners: Column = np.frombuffer(self._owner, np.int64)
         self._starts: Column = np.frombuffer(self._start, np.int64)
-        self._scratch = np.zeros(_SCRATCH, np.int32)
 
     def add(self, numbers: Sequence[str], text: str | None = None) -> list[int]:
         """Add a slab, as `PlainNumbers.add` does."""
@@ -67,17 +66,17 @@ class VectorNumbers(PlainNumbers):
         pairs = np.frombuffer(space.packed(numbers, text), np.uint8).reshape(len(numbers), -1)
         last = pairs[:, -1]
         entries, owned = self._entries(_heads(pairs))
-        places = self._starts[entries] + _HUNDREDS[pairs[:, -2]] + _EIGHTHS[last]
-        bits = _BITS[last]
+        places = self._starts[entries] + _HUNDREDS.take(pairs[:, -2]) + _EIGHTHS.take(last)
+        order = np.argsort(places)
+        places, bits = places[order], _BITS.take(last[order])
         held = self._pool[places]
-        known = (held & bits).astype(bool)
-        alone = owned & self._alone_in_its_byte(places)
-        if alone.all() and not known.any():
+        if owned is None and not np.count_nonzero(held & bits) and not _same(places):
             self._pool[places] = held | bits
             return []
+        alone = _alone(places) if owned is None else _alone(places) & owned[order]
         self._pool[places[alone]] = (held | bits)[alone]
-        again = _offsets(known & alone)
-        again += self._add_singly(_offsets(~alone), numbers)
+        again: list[int] = order[alone & (held & bits).astype(bool)].tolist()
+        again += self._add_singly(np.sort(order[~alone]).tolist(), numbers)
         again.sort()
         return again
 
@@ -88,24 +87,14 @@ class VectorNumbers(PlainNumbers):
             return [offsets[at] for at in super().add(left)]
         return [at for at in offsets if not self.add_key(space.key_of(numbers[at]))]
 
-    def _entries(self, heads: Column) -> tuple[Column, Marks]:
-        """The entry of each head in the table, and whether it is its own."""
+    def _entries(self, heads: Column) -> tuple[Column, Marks | None]:
+        """The entry of each head in the table, and whether it is its own; None where all are."""
         entries = heads & (ENTRIES - 1)
         owned = self._owners[entries] == heads
-        if self._eager and not owned.all():
+        if np.count_nonzero(owned) < len(heads) and self._eager:
             self._pages_of(heads[~owned].tolist())
             owned = self._owners[entries] == heads
-        return entries, owned
-
-    def _alone_in_its_byte(self, places: Column) -> Marks:
-        rows = np.arange(len(places))
-        entries = places & (_SCRATCH - 1)
-        self._scratch[entries] = rows
-        alone: Marks = self._scratch[entries] == rows
-        if not alone.all():
-            self._scratch[entries[~alone]] = _STRUCK_OUT
-            alone = self._scratch[entries] == rows
-        return alone
+        return entries, None if np.count_nonzero(owned) == len(heads) else owned
 
     def _make_pages(self, heads: Iterable[int]) -> None:
         memory, owner, start, pages = self._memory, self._owner, self._start, self._pages
@@ -127,8 +116,18 @@ class VectorNumbers(PlainNumbers):
         super()._make_pages(plain)
 
 
-def _offsets(rows: Marks) -> list[int]:
-    return np.flatnonzero(rows).tolist()
+def _same(places: Column) -> int:
+    """How many of these places, which ascend, are the place of the number before."""
+    return int(np.count_nonzero(places[1:] == places[:-1]))
+
+
+def _alone(places: Column) -> Marks:
+    """Whether no other number has the same byte."""
+    same = places[1:] == places[:-1]
+    alone = np.ones(len(places), np.bool_)
+    alone[1:] &= ~same
+    alone[:-1] &= ~same
+    return alone
 
 
 def _heads(pairs: npt.NDArray[np.uint8]) -> Column:
