@@ -108,7 +108,8 @@ class ReconcilePolicy:
 class Timeouts:
     """Seconds a request may take; the clock starts when the request leaves our own queue.
 
-    The defaults outlast the 60-100 s after which gateways give up, so that their answer is seen and not
+    `connect` is for a new connection, `read` for the reply to begin and for each further piece of it, `total` for
+    everything. The defaults outlast the 60-100 s after which gateways give up, so that their answer is seen and not
     guessed (measured with nginx and PHP-FPM).
     """
 

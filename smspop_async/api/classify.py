@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from smspop_async.api.expected import read_expected
+from smspop_async.api.expected import ExpectedRows, read_expected
 from smspop_async.api.models import Campaign, Status, Summary, structure_campaign, structure_summary
 from smspop_async.api.refusals import LOOK_FIRST, Context, moved, refusal, server_error
 from smspop_async.api.settle import Settlement, settle, settle_expected
@@ -51,10 +51,24 @@ class Scope(Enum):
 class Accepted:
     """The API has the campaign and says what became of its contacts."""
 
-    message: str = field(repr=False)
-    campaign: Campaign
-    claimed: Summary | None
+    body: Mapping[str, Any] = field(repr=False)
+    """The reply; without its rows, if they were read apart."""
     settlement: Settlement
+
+    @property
+    def message(self) -> str:
+        """The API's words."""
+        return text_in(self.body.get("message"))
+
+    @property
+    def campaign(self) -> Campaign:
+        """The campaign as the API describes it."""
+        return structure_campaign(self.body.get("campaign"), Campaign)
+
+    @property
+    def claimed(self) -> Summary | None:
+        """The reply's own summary, or None where it has none."""
+        return _claimed(self.body)
 
 
 @frozen(kw_only=True)
@@ -129,8 +143,7 @@ def _classify_2xx(reply: Reply, numbers: Sequence[str], context: Context) -> Ver
     if len(numbers) >= _WORTH_EXPECTING:
         expected = read_expected(reply.body, numbers)
         if expected is not None and _is_true(expected.frame.get("success")):
-            claimed = _claimed(expected.frame)
-            return _accepted(expected.frame, claimed, settle_expected(numbers, expected.failed, claimed))
+            return _accepted_as_expected(expected, numbers)
     body = decode_object(reply.body)
     if body is None:
         return Unknown(
@@ -140,8 +153,8 @@ def _classify_2xx(reply: Reply, numbers: Sequence[str], context: Context) -> Ver
             )
         )
     if _is_true(body.get("success")):
-        claimed = _claimed(body)
-        return _accepted(body, claimed, settle(numbers, body.get("contacts"), claimed, context.normalise))
+        settlement = settle(numbers, body.get("contacts"), _claimed(body), context.normalise)
+        return Accepted(body=body, settlement=settlement)
     if _is_false(body.get("success")) and not body.get("campaign") and not _claims_sent(body):
         return Rejected(error=refusal(reply, body, context), scope=Scope.CAMPAIGN)
     return Unknown(
@@ -152,18 +165,16 @@ def _classify_2xx(reply: Reply, numbers: Sequence[str], context: Context) -> Ver
     )
 
 
+def _accepted_as_expected(expected: ExpectedRows, numbers: Sequence[str]) -> Accepted:
+    frame, failed = expected.frame, expected.failed
+    agreed = {"sent": len(numbers) - len(failed), "failed": len(failed)}
+    claimed = None if frame.get("summary") == agreed else _claimed(frame)
+    return Accepted(body=frame, settlement=settle_expected(numbers, failed, claimed))
+
+
 def _claimed(body: Mapping[str, Any]) -> Summary | None:
     summary = object_in(body.get("summary"))
     return structure_summary(summary, Summary) if summary else None
-
-
-def _accepted(body: Mapping[str, Any], claimed: Summary | None, settlement: Settlement) -> Accepted:
-    return Accepted(
-        message=text_in(body.get("message")),
-        campaign=structure_campaign(body.get("campaign"), Campaign),
-        claimed=claimed,
-        settlement=settlement,
-    )
 
 
 def _classify_3xx(reply: Reply, context: Context) -> Verdict:

@@ -8,7 +8,10 @@ nothing, and one timer, set to the earliest moment at which any of them can be l
 
 A request that is late is ended by aborting its connection: whoever waits for it is woken by that, reads here why,
 and the connection cannot be used again. No task is cancelled, so nothing can be mistaken for a cancellation
-from outside. The watch begins with the write, and a request whose time passed before that refuses to write.
+from outside. A connection is watched for the latest request that was written on it: one whose reply is complete may
+not have said so yet when the next one has begun. The watch begins with the write, and a request whose time
+passed before that refuses to write. The server is silent until the head of its reply is here, and then until the
+next piece of its body is.
 """
 
 import asyncio
@@ -49,27 +52,26 @@ class Deadline:
             self.expired = TOTAL
             return False
         self._transport = transport
-        self._deadlines.watch(self)
+        self._deadlines.watch(transport, self)
         return True
 
     def hear(self) -> None:
-        """Note that something arrived."""
+        """Note that a piece of the reply arrived."""
         self._heard = self._deadlines.now()
 
     def end(self) -> None:
         """Stop watching."""
-        self._deadlines.forget(self)
+        if self._transport is not None:
+            self._deadlines.forget(self._transport, self)
 
     @property
     def due(self) -> float:
         """When this request will be late, unless something is heard."""
         return min(self._until, self._heard + self._limit)
 
-    def check(self, now: float) -> None:
-        """Abort the connection where the request is late."""
-        if now >= self.due and not self.expired and self._transport is not None:
-            self.expired = TOTAL if now >= self._until else SILENCE
-            self._transport.abort()
+    def expire(self, now: float) -> None:
+        """Write down that the request is late."""
+        self.expired = TOTAL if now >= self._until else SILENCE
 
 
 class Deadlines:
@@ -82,21 +84,22 @@ class Deadlines:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.now = loop.time
         self._loop = loop
-        self._watched: set[Deadline] = set()
+        self._watched: dict[Abortable, Deadline] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, limits: Timeouts) -> Deadline:
         """Start the clock of a request."""
         return Deadline(self, limits)
 
-    def watch(self, deadline: Deadline) -> None:
-        """Look at this one too."""
-        self._watched.add(deadline)
+    def watch(self, transport: Abortable, deadline: Deadline) -> None:
+        """Watch a connection for this request, and no more for the one that it carried before."""
+        self._watched[transport] = deadline
         self._look_by(deadline.due)
 
-    def forget(self, deadline: Deadline) -> None:
-        """Look at this one no more. The timer stays: the next request is likely to need it."""
-        self._watched.discard(deadline)
+    def forget(self, transport: Abortable, deadline: Deadline) -> None:
+        """Watch a connection no more, unless it carries another request already."""
+        if self._watched.get(transport) is deadline:
+            del self._watched[transport]
 
     def close(self) -> None:
         """Take the timer down."""
@@ -113,8 +116,25 @@ class Deadlines:
         self._timer = self._loop.call_at(due, self._look) if due < inf else None
 
     def _look(self) -> None:
+        """See whether a request is late. If so look again in the next turn of the loop, and then act.
+
+        Where the loop stood still for long, the reply may be here and only not have been read yet.
+        """
         self._timer = None
         now = self.now()
-        for deadline in list(self._watched):
-            deadline.check(now)
-        self._look_by(min((deadline.due for deadline in self._watched if not deadline.expired), default=inf))
+        if any(deadline.due <= now for deadline in self._watched.values()):
+            self._loop.call_soon(self._act)
+        else:
+            self._look_later()
+
+    def _act(self) -> None:
+        now = self.now()
+        for transport, deadline in list(self._watched.items()):
+            if deadline.due <= now:
+                deadline.expire(now)
+                del self._watched[transport]
+                transport.abort()
+        self._look_later()
+
+    def _look_later(self) -> None:
+        self._look_by(min((deadline.due for deadline in self._watched.values()), default=inf))

@@ -56,13 +56,8 @@ class ExpectedRows:
     """Positions, in the numbers that were sent, of those whose word is "failed"; all others are "sent"."""
 
 
-@frozen(kw_only=True)
-class _Rows:
-    """The rows of a reply, read."""
-
-    failed: Sequence[int]
-    end: int
-    """Where they end in the reply."""
+_Rows = tuple[Sequence[int], int]
+"""The rows that failed, and where all rows end in the reply."""
 
 
 @frozen(kw_only=True)
@@ -176,8 +171,9 @@ def read_expected(body: bytes, numbers: Sequence[str]) -> ExpectedRows | None:
         return None
     if not rows:
         return None
-    frame = _frame(body[:start], body[rows.end :])
-    return None if frame is None else ExpectedRows(frame=frame, failed=rows.failed)
+    failed, end = rows
+    frame = _frame(body[:start], body[end:])
+    return None if frame is None else ExpectedRows(frame=frame, failed=failed)
 
 
 def _in_order(body: bytes, start: int, layout: _Layout, numbers: Sequence[str]) -> _Rows | None:
@@ -198,7 +194,7 @@ def _in_order(body: bytes, start: int, layout: _Layout, numbers: Sequence[str]) 
         lost = layout.failed_rows(pieces, block, length)
         failed += [first + row for row in lost] if first else lost
         at += length + _LONGER * len(lost)
-    return _Rows(failed=failed, end=at)
+    return failed, at
 
 
 def _reordered(body: bytes, start: int, layout: _Layout, numbers: Sequence[str]) -> _Rows | None:
@@ -219,7 +215,7 @@ def _reordered(body: bytes, start: int, layout: _Layout, numbers: Sequence[str])
         return None
     lost = {rows[row] for row in layout.failed_rows(pieces, rows, length)}
     failed = [at for at, number in enumerate(numbers) if number in lost] if lost else []
-    return _Rows(failed=failed, end=start + length + _LONGER * len(failed))
+    return failed, start + length + _LONGER * len(failed)
 
 
 def _learn(body: bytes, start: int) -> _Layout | None:

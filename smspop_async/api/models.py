@@ -5,7 +5,7 @@ unknown fields and missing ones; a reply that came after people were texted must
 every field has a neutral default, unknown fields are kept in ``extra``, and nothing here raises for odd data.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -133,6 +133,6 @@ converter: Converter = Converter()
 """Structures the API's small objects. Rows of contacts go through `smspop_async.api.settle` instead."""
 converter.register_structure_hook(Campaign, _campaign)
 converter.register_structure_hook(Summary, _summary)
-structure_campaign = converter.get_structure_hook(Campaign)
-structure_summary = converter.get_structure_hook(Summary)
+structure_campaign: Callable[[object, type[Campaign]], Campaign] = converter.get_structure_hook(Campaign)
+structure_summary: Callable[[object, type[Summary]], Summary] = converter.get_structure_hook(Summary)
 """The hooks themselves, for the one reply a campaign has: looking them up costs more than what they do."""

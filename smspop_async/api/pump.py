@@ -19,8 +19,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
-import anyio
-
 BUDGET: Final = 0.0005
 """Seconds of work in one turn of the loop, before the piece that exceeds it."""
 _MEMORY: Final = 0.2
@@ -53,7 +51,8 @@ class Pump:
     async def turn(self) -> None:
         """Wait until a piece of work may begin: at once, unless this turn of the loop has done enough.
 
-        The wait is short and shielded: behind it lies a reply that must be understood, not thrown away.
+        The wait is short, but it can be cancelled. Behind it lies a reply that must be understood, or rows that must
+        be entered: whoever is cancelled here does the work at once, or shields the wait.
         """
         woken = False
         while self._spent >= self._budget or (self._queue and not woken):
@@ -61,8 +60,7 @@ class Pump:
             # Who was woken into a turn that others have filled meanwhile stays first in the queue.
             (self._queue.appendleft if woken else self._queue.append)(place)
             self._schedule()
-            with anyio.CancelScope(shield=True):
-                await place
+            await place
             woken = True
 
     def __enter__(self) -> None:

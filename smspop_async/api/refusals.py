@@ -41,7 +41,7 @@ class Context:
 
     url: str
     redact: Redactor = field(repr=False)
-    now: float = 0.0
+    clock: Callable[[], float] = field(default=lambda: 0.0, repr=False)
     """Seconds since the epoch, for a ``Retry-After`` that is a date."""
     normalise: Callable[[str], str | None] | None = field(default=None, repr=False)
 
@@ -208,7 +208,7 @@ def _field_words(value: object, redact: Redactor) -> tuple[str, ...]:
 
 
 def _throttled(reply: Reply, _: Mapping[str, Any], context: Context, words: str) -> APIStatusError:
-    wait = parse_retry_after(reply.headers.get("Retry-After"), context.now)
+    wait = parse_retry_after(reply.headers.get("Retry-After"), context.clock())
     when = f" in {wait:.0f} s" if wait is not None else " later"
     return RateLimitError(
         f"Too many requests (429){_quote(words)}. This request was not acted on. Try again{when}, "

@@ -15,6 +15,7 @@ whether the campaign may have left.
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import anyio
@@ -108,6 +109,9 @@ class Submitter:
     headers: Callable[[], Awaitable[Mapping[str, str]]] = field(repr=False)
     observer: Observer | None = None
     pump: Pump = field(factory=Pump, repr=False)
+    _contexts: dict[tuple[str, str], Context] = field(
+        factory=dict[tuple[str, str], Context], init=False, repr=False, eq=False
+    )
 
     async def submit(
         self,
@@ -180,13 +184,19 @@ class Submitter:
         normalise: Callable[[str], str | None] | None = None,
     ) -> Context:
         """What a reply to a request with these headers is read with, now."""
-        token = headers["Authorization"].partition(" ")[2]
-        return Context(
-            url=str(self.url),
-            redact=Redactor((token, message)),
-            now=self.clock.wall(),
-            normalise=normalise,
-        )
+        authorization = headers["Authorization"]
+        context = self._contexts.get((authorization, message))
+        if context is None or context.normalise != normalise:
+            token = authorization.partition(" ")[2]
+            context = Context(
+                url=str(self.url),
+                redact=Redactor((token, message)),
+                clock=self.clock.wall,
+                normalise=normalise,
+            )
+            self._contexts.clear()  # the replies of a run are all read with the same
+            self._contexts[authorization, message] = context
+        return context
 
     async def _post(self, submission: Submission, attempt: Attempt) -> Verdict:
         """Post once, in a slot of the pool, and say what came of it."""
@@ -209,11 +219,19 @@ class Submitter:
                 attempt.reply = await self.transport.post(self.url, payload, headers, self.timeouts)
             except NoReplyError as failure:
                 return no_reply(failure, payload)
-        context = self.context(headers, message=submission.message, normalise=submission.normalise)
+        read = partial(self._read, attempt.reply, headers, submission)
         if self.pump.is_full:
-            await self.pump.turn()
+            try:
+                await self.pump.turn()
+            except BaseException:
+                attempt.verdict = read()  # cancelled, but the reply is here: what it says must not be lost
+                raise
         with self.pump:
-            return classify(attempt.reply, submission.numbers, context)
+            return read()
+
+    def _read(self, reply: Reply, headers: Mapping[str, str], submission: Submission) -> Verdict:
+        context = self.context(headers, message=submission.message, normalise=submission.normalise)
+        return classify(reply, submission.numbers, context)
 
 
 def no_reply(failure: NoReplyError, payload: FlaggedPayload) -> Unknown | Unsent:

@@ -213,9 +213,8 @@ class Transport:
         session, self._session = self._session, None
         if session is None or self._loop is None:
             return
-        if self._deadlines is not None:
-            self._deadlines.close()
         if self._loop is asyncio.get_running_loop() or self._loop.is_closed():
+            self._stop_watching()
             await session.close()
             return
         # Sockets may be touched by their own loop alone; it gets to it when it runs (again).
@@ -223,7 +222,12 @@ class Transport:
             self._loop.call_soon_threadsafe(self._close_later, session)
 
     def _close_later(self, session: aiohttp.ClientSession) -> None:
+        self._stop_watching()
         self._closing = asyncio.ensure_future(session.close())
+
+    def _stop_watching(self) -> None:
+        if self._deadlines is not None:
+            self._deadlines.close()
 
 
 _LENDER_CLOSED = "The aiohttp session handed to SmsPop is closed. Keep it open while SmsPop is in use."

@@ -61,13 +61,16 @@ class Account:
 
     async def settled(self, part: Part, settlement: Settlement, detail: str = "") -> None:
         """The API has the campaign, and its reply says this of the contacts."""
-        rows = part.chunk.rows
-        self.book.settle(rows, settlement.statuses, settlement.details)
+        self.write_settled(part, settlement, detail)
+        if self._emit is not None:
+            await self._tell(part.chunk.rows, part.chunk.numbers, settlement.statuses, settlement.details)
+
+    def write_settled(self, part: Part, settlement: Settlement, detail: str = "") -> None:
+        """The same as `settled`, telling nobody who would have to be waited for."""
+        self.book.settle(part.chunk.rows, settlement.statuses, settlement.details)
         if settlement.discrepancies:
             self.discrepancies += [f"{part.name}: {words}" for words in settlement.discrepancies]
         self._note(part, Status.ACCEPTED, detail, settlement.summary)
-        if self._emit is not None:
-            await self._tell(rows, part.chunk.numbers, settlement.statuses, settlement.details)
 
     async def ended(self, part: Part, status: Status, detail: str) -> None:
         """All contacts of the campaign have the same outcome."""

@@ -35,7 +35,10 @@ class CampaignBook(Sequence[CampaignOutcome]):
         self._label = label
         self._run = run
         self._seqs = array("L")
-        self._columns = tuple(array("L") for _ in range(4))
+        self._contacts = array("L")
+        self._sent = array("L")
+        self._failed = array("L")
+        self._code = array("L")
         self._words: list[tuple[Status, str]] = []
         self._codes: dict[tuple[Status, str], int] = {}
         self._order: list[int] = []
@@ -54,8 +57,10 @@ class CampaignBook(Sequence[CampaignOutcome]):
         if code == len(self._words):
             self._words.append((status, detail))
         self._seqs.append(seq)
-        for column, value in zip(self._columns, (contacts, summary.sent, summary.failed, code), strict=True):
-            column.append(value)
+        self._contacts.append(contacts)
+        self._sent.append(summary.sent)
+        self._failed.append(summary.failed)
+        self._code.append(code)
 
     def __len__(self) -> int:
         return len(self._seqs)
@@ -63,8 +68,7 @@ class CampaignBook(Sequence[CampaignOutcome]):
     @property
     def summary(self) -> Summary:
         """The merged sent and failed of all campaigns."""
-        _, sent, failed, _ = self._columns
-        return Summary(sent=sum(sent), failed=sum(failed))
+        return Summary(sent=sum(self._sent), failed=sum(self._failed))
 
     @overload
     def __getitem__(self, at: int) -> CampaignOutcome: ...
@@ -89,12 +93,11 @@ class CampaignBook(Sequence[CampaignOutcome]):
         return self._order
 
     def _outcome(self, place: int) -> CampaignOutcome:
-        contacts, sent, failed, code = (column[place] for column in self._columns)
-        status, detail = self._words[code]
+        status, detail = self._words[self._code[place]]
         return CampaignOutcome(
             name=campaign_name(self._label, campaign_token(self._run, self._seqs[place])),
-            contacts=contacts,
+            contacts=self._contacts[place],
             status=status,
-            summary=Summary(sent=sent, failed=failed),
+            summary=Summary(sent=self._sent[place], failed=self._failed[place]),
             detail=detail,
         )

@@ -278,7 +278,9 @@ class Run:
                     verdict = await self._dispatch(part, attempt)
         except BaseException:
             # Cut off in the middle, or a bug: the send flag tells what to write down first.
-            if attempt.may_have_left:
+            if isinstance(attempt.verdict, Accepted):
+                self._account.write_settled(part, attempt.verdict.settlement)
+            elif attempt.may_have_left:
                 self._account.write(part, Status.UNKNOWN, _CUT_OFF)
             else:
                 self._account.write(part, Status.NOT_SUBMITTED, _CUT_SHORT)

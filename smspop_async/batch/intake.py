@@ -318,7 +318,8 @@ class Intake:
         result: Sorted | None = None
         while result is None:
             if self._pump.is_full:
-                await self._pump.turn()  # shielded, because rows that were read must be entered
+                with anyio.CancelScope(shield=True):  # rows that were read must be entered
+                    await self._pump.turn()
             with self._pump:
                 since = self._clock()
                 result = next(steps)

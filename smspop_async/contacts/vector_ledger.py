@@ -6,9 +6,8 @@ numbers in shards, short slabs, and three exceptions that are found by comparing
 - *Which page is whose.* A table has an entry for the last digits of a head, and tells the page and its owner. Where two
   countries meet in an entry the first keeps it; numbers of the other find another's name and go one by one.
 - *Two numbers in one byte.* Gathering bytes, setting a bit in each and writing them back would lose one of two
-  bits. So each number first writes its row at its byte's entry in a scratch column and reads it back. Who finds
-  another row (NumPy does not say which of several stays) strikes the entry out, and all whose entry is struck out go
-  one by one, in the order of their rows. Equal numbers share a byte, so they are among them.
+  bits. So the places are put in order first, which costs less than it saves: memory is walked through once and
+  forwards. Numbers of the same byte are neighbours then, equal numbers among them, and go one by one after the rest.
 - *A full pool.* Its 16 MiB hold 12,900 pages, the neighbourhoods of 129 million numbers. Further pages are plain.
 
 The pool is memory that the system gives out as it is touched, a few pages at a time. It is mapped, because the
@@ -37,8 +36,6 @@ ENTRIES: Final = 1 << 18
 _NOBODY: Final = 0
 """No number begins with 0, so no head is 0."""
 _HEAD_BYTES: Final = 8
-_SCRATCH: Final = 1 << 16
-_STRUCK_OUT: Final = -1
 
 _HUNDREDS: Final = np.array(space.HUNDREDS, np.int64)
 _EIGHTHS: Final = np.frombuffer(space.EIGHTHS, np.uint8)

