@@ -27,6 +27,7 @@ from smspop_async.config import (
     resolve_token,
 )
 from smspop_async.contacts.numbers import InvalidNumber, Normaliser
+from smspop_async.contacts.roster import ledger_at_hand
 from smspop_async.errors import ConfigurationError
 from smspop_async.events import Observer
 
@@ -72,6 +73,7 @@ class ApiClient:
         settings = TransportSettings(
             max_connections=max_connections, session=session, ssl=ssl, proxy=check_proxy(proxy)
         )
+        ledger_at_hand()  # may import NumPy, which would hold the loop for a tenth of a second in a run
         clock = Clock()
         source = resolve_token(token)
         self._shared = _Shared(

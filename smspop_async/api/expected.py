@@ -206,11 +206,11 @@ def _reordered(body: bytes, start: int, layout: _Layout, numbers: Sequence[str])
     text = layout.sent.join(pieces)[:length].decode()
     before, glue, after = layout.before.decode(), layout.glue.decode(), layout.after.decode()
     width = len(numbers[0])
-    if length == len(before) + len(after) + len(numbers) * (width + len(glue)) - len(glue):
+    if len(text) == len(before) + len(after) + len(numbers) * (width + len(glue)) - len(glue):
         # Cutting by place is twice as fast as by looking for the glue.
-        rows = [text[at : at + width] for at in range(len(before), length, width + len(glue))]
+        rows = [text[at : at + width] for at in range(len(before), len(text), width + len(glue))]
     else:
-        rows = text[len(before) : length - len(after)].split(glue)
+        rows = text[len(before) : len(text) - len(after)].split(glue)
     if f"{before}{glue.join(rows)}{after}" != text or len(rows) != len(numbers) or set(rows) != set(numbers):
         return None
     lost = {rows[row] for row in layout.failed_rows(pieces, rows, length)}

@@ -276,6 +276,7 @@ async def _read(response: aiohttp.ClientResponse, payload: FlaggedPayload, deadl
         # Somebody else's answer, or a goodbye to an idle connection: our request is still here.
         response.close()
         raise NoReplyError("the server spoke before the request was written")
+    deadline.hear()
     try:
         body = await _read_capped(response, deadline)
     except BaseException:

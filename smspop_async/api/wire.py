@@ -25,7 +25,6 @@ NAME_LIMIT: Final = 191
 HOLE: Final = object()
 """Stands for what was cut out: see `decode_around`."""
 _DECODE: Final = json.JSONDecoder().decode
-_DECODE_AROUND: Final = json.JSONDecoder(parse_constant=lambda _: HOLE).decode
 CONTACT: Final = re.compile(r"[0-9]{9,15}")
 """What may be joined into ``manual_contacts``; a comma inside one would smuggle another contact in."""
 
@@ -104,10 +103,17 @@ def decode_around(head: bytes, tail: bytes) -> Any:
     Raises:
         ValueError: it is not UTF-8, not JSON, or nothing can stand where the piece was.
     """
-    # JSON has no name for such a thing; Python's decoder knows three that are none of JSON's.
-    if any(name in part for name in (b"NaN", b"Infinity") for part in (head, tail)):
+    # NaN is no JSON, but Python's decoder reads it, and says so: as often as it stands there, and not in a text.
+    holes: list[str] = []
+
+    def dig(name: str) -> object:
+        holes.append(name)
+        return HOLE
+
+    whole = json.JSONDecoder(parse_constant=dig).decode(str(b"%bNaN%b" % (head, tail), "utf-8"))
+    if len(holes) != 1:
         raise ValueError("a constant that JSON does not have")
-    return _DECODE_AROUND(str(b"%bNaN%b" % (head, tail), "utf-8"))
+    return whole
 
 
 def decode_object(body: bytes) -> Mapping[str, Any] | None:

@@ -107,14 +107,14 @@ def test_repr_shows_no_detail():
 
 def test_campaigns_cost_less_than_a_hundred_bytes_each():
     """Twenty thousand campaigns noted with the same words are numbers in columns, also after they were read."""
-    count = 20_000
+    count, words = 20_000, ["the API", "refused it"]
     summary = Summary(sent=499, failed=1)
     book = CampaignBook(label="Welcome", run=RUN)
     gc.collect()
     tracemalloc.start()
     try:
         for seq in range(count, 0, -1):
-            detail = "the API " + "refused it"  # equal, and not always the same object
+            detail = " ".join(words)  # equal, and never the same object
             book.note(seq, contacts=500, status=Status.REJECTED, summary=summary, detail=detail)
         noted_in, _ = tracemalloc.get_traced_memory()
         assert book[0].name.endswith("-0001]")

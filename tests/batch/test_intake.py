@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rawserver import answer_all, fake_number, fake_numbers, raw_server
@@ -16,9 +16,9 @@ from smspop_async.api.pump import Pump
 from smspop_async.batch.chunks import Chunker
 from smspop_async.batch.intake import Intake, Sorter
 from smspop_async.batch.outcomes import OutcomeBook
-from smspop_async.contacts.numbers import Normaliser
+from smspop_async.contacts.numbers import InvalidNumber, Normaliser, Scan
 from smspop_async.contacts.roster import Roster
-from smspop_async.contacts.sources import open_rows
+from smspop_async.contacts.sources import Slab, open_rows
 
 pytestmark = pytest.mark.anyio
 
@@ -240,3 +240,161 @@ async def test_reading_lets_the_loop_turn(kind):
     await intake.aclose()
     assert len(book) == 400
     assert turns >= 19
+
+
+class Undecided:
+    """A normaliser that leaves every row to the full parser, so that a slab goes the long way."""
+
+    def __init__(self) -> None:
+        self._normaliser = Normaliser()
+
+    def scan(self, values, text=None):
+        return Scan(numbers=[None] * len(values), undecided=list(range(len(values))))
+
+    def parse(self, value):
+        return self._normaliser.parse(value)
+
+
+SPELLINGS = [
+    fake_number,
+    lambda n: "0" + fake_number(n)[3:],
+    lambda n: f"+263 77 {fake_number(n)[5:]}",
+    lambda n: int(fake_number(n)),
+]
+CLEAN = st.tuples(st.integers(0, 25), st.sampled_from(SPELLINGS)).map(lambda drawn: drawn[1](drawn[0]))
+PLAIN = st.integers(0, 25).map(fake_number)
+
+
+@st.composite
+def slabs(draw):
+    """Slabs of a run: most hold nothing but numbers, some hold junk; with lines of a file or without."""
+    kinds = st.sampled_from([PLAIN, PLAIN, CLEAN, st.one_of(CLEAN, st.sampled_from(JUNK))])
+    given_out, line, lined = [], 1, draw(st.booleans())
+    for _ in range(draw(st.integers(0, 7))):
+        values = draw(st.lists(draw(kinds), min_size=1, max_size=12))
+        texts = all(isinstance(value, str) and "\n" not in value for value in values)
+        text = "".join(f"{value}\n" for value in values) if texts and draw(st.booleans()) else None
+        line += draw(st.integers(0, 2))
+        gap = draw(st.integers(1, 2))
+        lines = [line + gap * at for at in range(len(values))] if lined else None
+        given_out.append(Slab(values=values, lines=lines, text=text))
+        line += gap * len(values)
+    return given_out
+
+
+def sorted_by(normaliser, given_out, size, suppressed):
+    """All that comes of a run: its chunks, the rows excluded, and every row of the book."""
+    book, chunker, roster = OutcomeBook(), Chunker(size), Roster(suppressed)
+    sorter = Sorter(message="Hello!", normaliser=normaliser, roster=roster, chunker=chunker, book=book)
+    chunks, excluded = [], []
+    for slab in given_out:
+        *turns, result = sorter.sort(slab)
+        assert turns == [None] * len(turns)
+        chunks += result.chunks
+        excluded += result.excluded
+    chunks += chunker.flush()
+    book.settle_rest(Status.UNKNOWN, "to be sent")
+    entered = [(o.index, o.phone_number, o.status, o.detail, o.line) for o in book.outcomes()]
+    return (
+        [(list(chunk.rows), list(chunk.numbers), chunk.text) for chunk in chunks],
+        [(row.index, row.status, row.detail, row.line, row.shown) for row in excluded],
+        entered,
+        len(roster),
+    )
+
+
+def naively(given_out, size, suppressed):
+    """The same in the plainest words: the rows to be sent, cut into chunks, and what is excluded and why."""
+    normaliser, seen, good, excluded, row = Normaliser(), set(), [], [], 0
+    for slab in given_out:
+        for value in slab.values:
+            try:
+                number = normaliser.parse(value)
+            except InvalidNumber:
+                excluded.append((row, Status.INVALID))
+            else:
+                if number in suppressed:
+                    excluded.append((row, Status.SUPPRESSED))
+                elif number in seen:
+                    excluded.append((row, Status.DUPLICATE))
+                else:
+                    seen.add(number)
+                    good.append((row, number))
+            row += 1
+    cuts = [good[at : at + size] for at in range(0, len(good), size)]
+    return [([row for row, _ in cut], [number for _, number in cut]) for cut in cuts], excluded
+
+
+@settings(max_examples=150, deadline=None)
+@given(given_out=slabs(), size=st.integers(1, 9), out=st.sets(st.integers(0, 25), max_size=5))
+def test_the_short_way_and_the_long_way_are_one(given_out, size, out):
+    """Slabs of nothing but numbers are sorted in bulk, and nobody can tell: chunks, exclusions, book are the same."""
+    suppressed = {fake_number(n) for n in out}
+    short = sorted_by(Normaliser(), given_out, size, suppressed)
+    assert short == sorted_by(Undecided(), given_out, size, suppressed)
+    chunks, excluded = naively(given_out, size, suppressed)
+    assert [(rows, numbers) for rows, numbers, _ in short[0]] == chunks
+    assert [(index, status) for index, status, *_ in short[1]] == excluded
+    lines = [line for slab in given_out for line in slab.lines or [None] * len(slab)]
+    assert [line for *_, line in short[2]] == lines
+    assert [line for _, _, _, line, _ in short[1]] == [lines[index] for index, *_ in short[1]]
+    assert short[3] == sum(len(numbers) for _, numbers in chunks)
+
+
+def test_slabs_of_nothing_but_numbers_take_the_short_way():
+    """What is compared above are two ways: in bulk where every row is a number, row by row where one is not."""
+    taken = []
+
+    class Watched(Sorter):
+        def _admit_all(self, *args):
+            taken.append("short")
+            return super()._admit_all(*args)
+
+        def _admit(self, *args):
+            taken.append("long")
+            return super()._admit(*args)
+
+    for normaliser, values in (
+        (Normaliser(), fake_numbers(9)),
+        (Normaliser(), [*fake_numbers(9), fake_number(1), "0770 000 003"]),
+        (Normaliser(), [*fake_numbers(9), "12"]),
+        (Undecided(), fake_numbers(9)),
+    ):
+        book, chunker = OutcomeBook(), Chunker(4)
+        sorter = Watched(message="Hello!", normaliser=normaliser, roster=Roster(), chunker=chunker, book=book)
+        list(sorter.sort(Slab(values=values)))
+    assert taken == ["short", "short", "long", "long"]
+
+
+@given(feeds=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12)), max_size=12), size=st.integers(1, 7))
+def test_consecutive_rows_stay_ranges(feeds, size):
+    """Rows fed as ranges come out as ranges wherever they are consecutive, in whatever slabs they came."""
+    chunker, chunks, row, fed = Chunker(size), [], 0, []
+    for gap, count in feeds:
+        row += gap
+        rows = range(row, row + count)
+        fed += rows
+        chunks += chunker.feed("Hello!", rows, [fake_number(n) for n in rows])
+        row += count
+    chunks += chunker.flush()
+    assert [at for chunk in chunks for at in chunk.rows] == fed
+    assert [number for chunk in chunks for number in chunk.numbers] == [fake_number(at) for at in fed]
+    assert [len(chunk) for chunk in chunks[:-1]] == [size] * len(chunks[:-1])
+    if not any(gap for gap, count in feeds[1:]):
+        assert all(isinstance(chunk.rows, range) for chunk in chunks)
+
+
+async def test_lines_of_a_file_are_kept_by_the_short_way(tmp_path):
+    """A duplicate and a suppressed number in a clean file are told by their lines, blank lines and heading counted."""
+    path = tmp_path / "people.csv"
+    rows = [fake_number(1), fake_number(2), "", fake_number(1), fake_number(3), fake_number(4)]
+    path.write_text("phone\n" + "".join(f"{row}\n" for row in rows))
+    report, bodies = await send(path, suppress=[fake_number(3)], chunk_size=2)
+    told = [(outcome.line, outcome.status) for outcome in report.outcomes()]
+    assert [body["manual_contacts"].split(", ") for body in bodies] == [
+        [fake_number(1), fake_number(2)],
+        [fake_number(4)],
+    ]
+    assert (5, Status.DUPLICATE) in told
+    assert (6, Status.SUPPRESSED) in told
+    assert [line for line, status in told if status is Status.SENT] == [2, 3, 7]

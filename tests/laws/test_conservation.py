@@ -153,3 +153,37 @@ def make_client(raw) -> SmsPop:
         retry=RetryPolicy(attempts=2, initial_backoff=0.0, max_backoff=0.0),
         timeout=5,
     )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    picks=st.lists(st.integers(0, 150), max_size=150),
+    fresh=st.integers(0, 150),
+    actions=st.lists(st.sampled_from(ACTIONS), max_size=8),
+    chunk_size=st.integers(20, 50),
+    suppressed=st.sets(st.integers(0, 150), max_size=10),
+    kind=st.sampled_from(["list", "generator", "async"]),
+)
+async def test_every_row_of_clean_slabs_and_large_campaigns_gets_one_outcome(
+    picks, fresh, actions, chunk_size, suppressed, kind
+):
+    """The same where rows are sorted in bulk and replies read by proof: nothing but numbers, some of them twice."""
+    rows = [fake_number(1_000 + n) for n in range(fresh)] + [fake_number(n) for n in picks]
+    server = FaultServer(actions)
+    async with raw_server(server.script) as raw, make_client(raw) as sms:
+        report = await sms.send(
+            SOURCES[kind](rows),
+            message="Hello!",
+            sender_id="DEMO",
+            chunk_size=chunk_size,
+            suppress=[fake_number(n) for n in sorted(suppressed)],
+            reconcile=PATIENCE,
+        )
+    check(report, rows, report.outcomes())
+    assert [outcome.phone_number for outcome in report.outcomes()] == rows[: report.total]
+    if kind == "list" or report.stopped_by is None:
+        assert report.total == len(rows)
+        assert report.counts[Status.SUPPRESSED] == sum(n in suppressed for n in picks)
+        assert report.counts[Status.DUPLICATE] == sum(
+            n in picks[:at] and n not in suppressed for at, n in enumerate(picks)
+        )

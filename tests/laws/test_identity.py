@@ -2,6 +2,7 @@
 
 import json
 import random
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from faultserver import FaultServer
 from rawserver import fake_numbers, raw_server, sent_numbers
 from smspop_async import SmsPop, Status
+from smspop_async.api import classify
+from smspop_async.api.expected import read_expected
 
 pytestmark = pytest.mark.anyio
 
@@ -57,3 +60,46 @@ async def test_an_odd_reply_moves_nobodys_status_to_a_neighbour(action):
     assert {outcome.status for outcome in others} == {Status.SENT}
     assert first.status is (Status.SENT if action == "row_extra" else Status.UNKNOWN)
     assert len(report.discrepancies) >= 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    count=st.integers(20, 120),
+    failed=st.sets(st.integers(0, 119)),
+    seed=st.integers(0, 2**32),
+    chunk_size=st.integers(20, 60),
+    shuffle=st.booleans(),
+    layout=st.sampled_from(["documented", "status-first", "with-a-constant", "with-a-counter"]),
+    indent=st.sampled_from([None, 2]),
+)
+async def test_the_status_of_a_contact_is_that_of_its_number_at_size(
+    count, failed, seed, chunk_size, shuffle, layout, indent
+):
+    """The same where replies are large enough to be read by proof: layout and order move nobody's status."""
+    rows = fake_numbers(count)
+    bad = {rows[at] for at in failed if at < count}
+    order = random.Random(seed)
+
+    async def laid_out(peer, request):
+        reply = []
+        for at, number in enumerate(sent_numbers(request)):
+            row = {"phone_number": number, "status": "failed" if number in bad else "sent"}
+            extra = {"with-a-constant": {"via": "x"}, "with-a-counter": {"id": at}}.get(layout, {})
+            reply.append(dict(reversed(row.items())) if layout == "status-first" else row | extra)
+        if shuffle:
+            order.shuffle(reply)
+        await peer.json(200, json.dumps({"success": True, "contacts": reply}, indent=indent))
+
+    read = []
+
+    def reading(body, numbers):
+        read.append(read_expected(body, numbers))
+        return read[-1]
+
+    with patch.object(classify, "read_expected", reading):
+        async with raw_server(laid_out) as raw, SmsPop(token="1|fake-token", base_url=raw.base_url) as sms:
+            report = await sms.send(rows, message="Hello!", sender_id="DEMO", chunk_size=chunk_size)
+    assert {outcome.phone_number for outcome in report.outcomes() if outcome.status is Status.FAILED} == bad
+    assert report.counts[Status.SENT] == count - len(bad)
+    assert (report.summary.sent, report.summary.failed) == (count - len(bad), len(bad))
+    assert (read[0] is None) == (layout == "with-a-counter"), "the first campaign is a full one"

@@ -96,3 +96,34 @@ def _client(raw) -> SmsPop:
         retry=RetryPolicy(attempts=3, initial_backoff=0.0, max_backoff=0.0),
         timeout=5,
     )
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    count=st.integers(20, 200),
+    actions=st.lists(st.sampled_from(CLOSING), max_size=10),
+    chunk_size=st.integers(20, 40),
+    concurrency=st.integers(1, 4),
+)
+async def test_nobody_is_texted_twice_by_a_run_of_large_campaigns(count, actions, chunk_size, concurrency):
+    """The same where accepted replies are read by proof: what is said of a contact is what became of it."""
+    rows = fake_numbers(count)
+    server = ClosingServer(actions)
+    async with raw_server(server.script) as raw, _client(raw) as sms:
+        report = await sms.send(
+            rows,
+            message="Hello!",
+            sender_id="DEMO",
+            chunk_size=chunk_size,
+            max_concurrency=concurrency,
+            reconcile=ReconcilePolicy(first=0.001, horizon=0.003),
+        )
+    assert max(server.texted.values(), default=0) <= 1
+    for number, posts in server.posted.items():
+        assert posts - server.refused[number] <= 1
+    for outcome in report.outcomes():
+        texted = server.texted[outcome.phone_number]
+        if outcome.status in (Status.NOT_SUBMITTED, Status.REJECTED):
+            assert not texted
+        if outcome.status in (Status.SENT, Status.FAILED, Status.ACCEPTED):
+            assert texted
