@@ -15,6 +15,7 @@ from statistics import median, quantiles
 from typing import Any
 
 from attrs import field, frozen
+from available import first_on_path
 
 HERE = Path(__file__).parent
 _PATIENCE = 900
@@ -159,8 +160,12 @@ class Bench:
         try:
             done = subprocess.run(  # noqa: S603 - our own scripts
                 [sys.executable, HERE / argv[0], *argv[1:]],
-                env=_environment(), capture_output=True, text=True, timeout=_PATIENCE, check=False,
-            )  # fmt: skip
+                env=_environment(first_on_path(spec.get("peer", ""))),
+                capture_output=True,
+                text=True,
+                timeout=_PATIENCE,
+                check=False,
+            )
         except subprocess.TimeoutExpired:
             raise RuntimeError(f"{' '.join(argv)}: not done after {_PATIENCE} seconds") from None
         if done.returncode:
@@ -169,9 +174,9 @@ class Bench:
         return measured
 
 
-def _environment() -> dict[str, str]:
+def _environment(first: Sequence[str] = ()) -> dict[str, str]:
     """The checkout that these benchmarks are in is what they measure, installed or not; and no proxy is asked."""
-    path = os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join([*first, str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     direct = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     return {**direct, "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
 

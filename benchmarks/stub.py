@@ -15,8 +15,8 @@ Anything behind a ``~`` only makes two paths differ, so that each measurement ha
 ``GET /stats`` tells the requests and contacts served and the processor time used since the start, from which a
 run shows that the stub was not its bottleneck, and that every contact really arrived. It also begins a new *stretch*:
 a remembered list that comes twice in one is counted as repeated. ``GET /log/{layout}/{latency}/api/campaigns`` tells
-for one path the delay of each request in order of arrival, when each arrived, and when replies left. ``GET /forget``
-empties the memory.
+for one path the delay of each request in order of arrival, when each arrived, when replies left, and how much later
+than they should have. ``GET /forget`` empties the memory.
 
 Run by the harness: ``python stub.py [--cpu N]`` prints its port and ends when its standard input does.
 """
@@ -83,9 +83,16 @@ class Manner:
     delayed: list[float] = field(factory=list)
     arrived: list[float] = field(factory=list)
     answered: list[float] = field(factory=list)
+    late: list[float] = field(factory=list)
+    """How much later than it should have each reply left, in the order in which they left."""
 
     def as_json(self) -> bytes:
-        noted = {"delays": self.delayed, "arrived": self.arrived, "answered": self.answered}
+        noted = {
+            "delays": self.delayed,
+            "arrived": self.arrived,
+            "answered": self.answered,
+            "late": self.late,
+        }
         return json.dumps(noted).encode()
 
 
@@ -173,7 +180,9 @@ class Connection(asyncio.Protocol):
         manner.arrived.append(now)
 
         def write() -> None:
-            manner.answered.append(time.monotonic())
+            left = time.monotonic()
+            manner.answered.append(left)
+            manner.late.append(left - now - delay)
             self._write(wire)
 
         self._bell.at(now + delay, write)

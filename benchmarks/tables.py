@@ -5,11 +5,11 @@ import platform
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from attrs import asdict, field, frozen
+from available import version_of
 from harness import Figure, Machine, Results
 
 _PACKAGES = (
@@ -86,19 +86,12 @@ def at_most(number: int, goal: str, figure: Figure, wanted: float, *, form: str 
 def circumstances() -> list[str]:
     """The machine, the versions and the day, without which a figure means nothing."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    versions = [f"{name} {found}" for name in _PACKAGES if (found := _version(name))]
+    versions = [f"{name} {found}" for name in _PACKAGES if (found := version_of(name))]
     where = (
         f"{datetime.now(UTC):%Y-%m-%d}, {platform.python_implementation()} {platform.python_version()}, "
         f"{platform.system()} {platform.machine()}, {_processor()}, {cores} cores"
     )
     return [f"{where}, {Machine.split()}", ", ".join(versions)]
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _processor() -> str:

@@ -55,13 +55,14 @@ async def waiting(spec: Spec) -> Measured:
     measured = await throughput(spec)
     log = ask(spec["api"], f"/log/{spec['api'].split('/', 3)[3]}/campaigns")
     count = int(measured["requests"])
-    delays, arrived, answered = (log[name][-count:] for name in ("delays", "arrived", "answered"))
+    names = ("delays", "arrived", "answered", "late")
+    delays, arrived, answered, late = (log[name][-count:] for name in names)
     return {
         **measured,
         "delays": delays,
         "answered": [moment - arrived[0] for moment in answered],
-        "late": (sum(answered) - sum(arrived) - sum(delays))
-        / count,  # on average: the two are in different orders
+        "late": sum(late) / count,
+        "latest": max(late),
     }
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from array import array
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,9 @@ STEP = 0.0001
 """Seconds of a bar of the histogram."""
 _BARS = 2_000
 """The last one holds all that is longer."""
+_LONG = 0.005
+"""Seconds from which on a look counts as one that was held."""
+_TAIL = 0.999
 
 
 class Watch:
@@ -21,7 +24,7 @@ class Watch:
     def __init__(self) -> None:
         self._bars = array("Q", bytes(8 * _BARS))
         self._worst = self._own = 0.0
-        self._looks = 0
+        self._looks = self._held = 0
 
     async def look(self) -> None:
         """Look until cancelled.
@@ -35,6 +38,7 @@ class Watch:
             late = time.perf_counter() - wall - TICK
             cpu = time.process_time() - cpu
             self._looks += 1
+            self._held += late > _LONG
             self._bars[min(max(0, int(late / STEP)), _BARS - 1)] += 1
             self._worst = max(self._worst, late)
             self._own = max(self._own, min(late, cpu))
@@ -44,7 +48,20 @@ class Watch:
         bars = list(self._bars)
         while bars and not bars[-1]:
             bars.pop()
-        return {"worst": self._worst, "own": self._own, "looks": self._looks, "step": STEP, "bars": bars}
+        return {
+            "worst": self._worst, "own": self._own, "p999": min(self._worst, quantile(bars, _TAIL) * STEP),
+            "held": self._held, "looks": self._looks, "step": STEP, "bars": bars,
+        }  # fmt: skip
+
+
+def quantile(bars: Sequence[int], share: float) -> int:
+    """How many bars from the left hold at least this share of all that was counted; 0 where nothing was."""
+    wanted, counted = share * sum(bars), 0
+    for at, times in enumerate(bars, 1):
+        counted += times
+        if counted >= wanted:
+            return at if counted else 0
+    return 0
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from available import missing
 from harness import Bench, Results
 from tables import Table, Verdict, spread
 
@@ -12,8 +13,10 @@ from scenarios.common import (
     SENDING,
     Contender,
     Size,
+    absent_row,
     faster,
     gain,
+    loop_rows,
     rate,
     sending_cells,
     server_notes,
@@ -33,7 +36,8 @@ def throughput(bench: Bench, size: Size) -> Table:
         for plain in (False, True)
     ]
     bare = [one.bare for one in ours if not one.plain]
-    others = {peer: Contender(peer=peer, contacts=size.contacts) for peer in _OTHERS}
+    absent = {peer: why for peer in _OTHERS if (why := missing(peer))}
+    others = {peer: Contender(peer=peer, contacts=size.contacts) for peer in _OTHERS if peer not in absent}
     parsing = Contender(peer="parsing", contacts=size.parsed)
     contenders = [*bare, *ours, parsing, *others.values()]
     results = bench.contest([one.entry() for one in contenders], size.rounds)
@@ -43,16 +47,23 @@ def throughput(bench: Bench, size: Size) -> Table:
         faster(3, "send / bare with full parsing, contacts a second", results, send, parsing, wanted=30)
     ]
     verdicts += [
-        faster(4, f"send / {peer}, contacts a second", results, send, others[peer], wanted=wanted)
+        faster(4, _beside(peer), results, send, others[peer], wanted=wanted)
+        if peer in others
+        else _not_here(peer, str(absent[peer]), wanted)
         for peer, wanted in _OTHERS.items()
         if wanted is not None
     ]
+    columns = ["client", "loop", *SENDING, "send is faster"]
     return Table(
         title=f"{size.contacts:,} scattered contacts in campaigns of {CHUNK}, {CONCURRENCY} at once, no latency",
-        columns=["client", "loop", *SENDING, "send is faster"],
+        columns=columns,
         rows=[
-            [one.name, one.loop, *sending_cells(results, one), _times(results, send, one)]
-            for one in contenders
+            *(
+                [one.name, one.loop, *sending_cells(results, one), _times(results, send, one)]
+                for one in contenders
+            ),
+            *(absent_row(peer, "asyncio", why, len(columns)) for peer, why in absent.items()),
+            *loop_rows(len(columns)),
         ],
         verdicts=verdicts,
         notes=[
@@ -63,6 +74,14 @@ def throughput(bench: Bench, size: Size) -> Table:
         ],
         results=results,
     )
+
+
+def _beside(peer: str) -> str:
+    return f"send / {peer}, contacts a second"
+
+
+def _not_here(peer: str, why: str, wanted: float) -> Verdict:
+    return Verdict(number=4, goal=_beside(peer), reached="", wanted=f">= {wanted:g} x", met=None, reason=why)
 
 
 def _documented(results: Results, one: Contender) -> Verdict:

@@ -1,12 +1,14 @@
 """The client of one account: settings in, ``campaigns`` out. It owns one transport and closes it once."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Self
 
 import aiohttp
+import anyio
 from attrs import evolve, frozen
 from yarl import URL
 
@@ -73,7 +75,7 @@ class ApiClient:
         settings = TransportSettings(
             max_connections=max_connections, session=session, ssl=ssl, proxy=check_proxy(proxy)
         )
-        ledger_at_hand()  # may import NumPy, which would hold the loop for a tenth of a second in a run
+        _import_what_runs_need()
         clock = Clock()
         source = resolve_token(token)
         self._shared = _Shared(
@@ -178,6 +180,13 @@ class ApiClient:
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _import_what_runs_need() -> None:
+    """Import now what would be imported in the middle of a run, where it would hold the loop."""
+    ledger_at_hand()  # NumPy, a tenth of a second
+    with suppress(RuntimeError):  # no event loop is running yet
+        anyio.get_current_task()  # anyio's backend
 
 
 def check_session(session: object) -> None:

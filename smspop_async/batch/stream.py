@@ -9,16 +9,21 @@ has not, account for every row, and then let the block's own exception go its wa
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import anyio
+import anyio.streams.memory  # anyio would import it in the middle of a run
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 
 from smspop_async.batch.account import Batchful, Emit
 from smspop_async.batch.engine import Run
 from smspop_async.batch.intake import Intake
 from smspop_async.batch.outcomes import ContactOutcome
 from smspop_async.batch.report import Progress, Report
+
+_AT_ONCE: Final = 100
+"""Outcomes given out between two turns of the loop."""
 
 Prepare = Callable[[Emit | None], Awaitable[tuple[Run, Intake]]]
 
@@ -66,8 +71,10 @@ class Batch:
 
         async def outcomes() -> AsyncIterator[ContactOutcome]:
             async for batchful in receive:
-                for outcome in batchful.outcomes():
+                for count, outcome in enumerate(batchful.outcomes(), 1):
                     yield outcome
+                    if count % _AT_ONCE == 0:
+                        await checkpoint()
 
         def close() -> None:
             send.close()

@@ -348,14 +348,14 @@ async def test_a_slab_read_while_its_reader_was_cancelled_is_kept(
 ) -> None:
     """Neither kind of cancellation loses rows: the next call has them."""
     entered, resume = threading.Event(), threading.Event()
-    original = sources._slab_of
+    original = sources._Columns.slab
 
-    def slow(batch: object) -> object:
+    def slow(columns: sources._Columns) -> object:
         entered.set()
         assert resume.wait(10)
-        return original(batch)  # type: ignore[arg-type]
+        return original(columns)
 
-    monkeypatch.setattr(sources, "_slab_of", slow)
+    monkeypatch.setattr(sources._Columns, "slab", slow)
     rows = open_rows(write("phone\n1\n2\n3\n"), size=2)
     task = asyncio.ensure_future(rows.next_slab())
     await asyncio.to_thread(entered.wait, 10)
