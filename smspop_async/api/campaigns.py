@@ -243,11 +243,11 @@ _TOO_LARGE = "One campaign with so many contacts is too large; use send(), which
 
 async def _numbers(client: "ApiClient", contacts: str | Iterable[object]) -> list[str]:
     """The distinct numbers, in the order given; the loop gets its turn between slabs and slow slices."""
-    if type(contacts) is list and len(contacts) <= _SLAB and _TEXT.issuperset(map(type, contacts)):
-        scan = client.normaliser.scan(
-            contacts
-        )  # the usual call: a few numbers, nothing to open or to wait for
-        if contacts and not scan.undecided:
+    # The usual call is a few numbers: there is nothing to open, and nothing to wait for.
+    rows: Sequence[object] = contacts if isinstance(contacts, list) else ()
+    if 0 < len(rows) <= _SLAB and _TEXT.issuperset(map(type, rows)):
+        scan = client.normaliser.scan(rows)
+        if not scan.undecided:
             return list(dict.fromkeys(cast("list[str]", scan.numbers)))
     if isinstance(contacts, Path):
         raise ConfigurationError("campaigns.create takes numbers; use send() for a file. Nothing was sent.")

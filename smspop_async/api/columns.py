@@ -6,7 +6,7 @@ all of them are `Status.SENT`, so what is kept is that word, how many, and the f
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import overload
+from typing import cast, overload
 
 from attrs import field, frozen
 
@@ -49,7 +49,9 @@ class StatusColumn(Sequence[Status]):
         return (other(at, common) for at in range(self.length))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and list(self) == list(other)
+        if not isinstance(other, Sequence):
+            return False
+        return list(self) == list(cast("Sequence[object]", other))
 
     __hash__ = None  # type: ignore[assignment]  # equal to lists, which have none
 

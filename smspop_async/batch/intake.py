@@ -316,6 +316,7 @@ class Intake:
     async def _sort(self, slab: Slab) -> Sequence[Excluded]:
         steps = self._sorter.sort(slab)
         result: Sorted | None = None
+        took = 0.0
         while result is None:
             if self._pump.is_full:
                 with anyio.CancelScope(shield=True):  # rows that were read must be entered

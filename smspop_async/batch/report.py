@@ -59,7 +59,9 @@ class Report:
     """Every `Status`, also those that are 0."""
     summary: Summary
     """The merged sent and failed of all campaigns."""
-    _campaigns: Sequence[CampaignOutcome] = field(repr=lambda campaigns: f"<{len(campaigns)}>")
+    _campaigns: Sequence[CampaignOutcome] = field(
+        alias="campaigns", repr=lambda campaigns: f"<{len(campaigns)}>"
+    )
     discrepancies: tuple[str, ...] = field(default=(), repr=lambda notes: f"<{len(notes)}>")
     """Where the API contradicted itself, with the campaign's name."""
     stopped_by: SmsPopError | None = None

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import anyio
-import anyio.streams.memory  # anyio would import it in the middle of a run
+import anyio.streams.memory  # pyright: ignore[reportUnusedImport]  # else anyio imports it in the middle of a run
 from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
