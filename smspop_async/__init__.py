@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from smspop_async.api.models import ContactResult as ContactResult
     from smspop_async.api.models import Status as Status
     from smspop_async.api.models import Summary as Summary
+    from smspop_async.batch.archive import read_report as read_report
     from smspop_async.batch.campaigns import CampaignOutcome as CampaignOutcome
     from smspop_async.batch.client import SmsPop as SmsPop
     from smspop_async.batch.outcomes import ContactOutcome as ContactOutcome
@@ -46,9 +47,13 @@ if TYPE_CHECKING:
     from smspop_async.errors import SmsPopError as SmsPopError
     from smspop_async.errors import UnreadableResponseError as UnreadableResponseError
     from smspop_async.errors import ValidationError as ValidationError
+    from smspop_async.journal.base import SendRecord as SendRecord
+    from smspop_async.journal.sqlite import SqliteJournal as SqliteJournal
+    from smspop_async.journal.sqlite import list_sends as list_sends
 
 _HOMES = {
     "api.models": ("Campaign", "CampaignResult", "ContactResult", "Status", "Summary"),
+    "batch.archive": ("read_report",),
     "batch.client": ("SmsPop",),
     "batch.outcomes": ("ContactOutcome",),
     "batch.plan": ("Plan", "plan_campaign"),
@@ -78,6 +83,8 @@ _HOMES = {
         "UnreadableResponseError",
         "ValidationError",
     ),
+    "journal.base": ("SendRecord",),
+    "journal.sqlite": ("SqliteJournal", "list_sends"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -111,15 +118,19 @@ __all__ = [  # written out, because type checkers do not run code
     "ReconcilePolicy",
     "Report",
     "RetryPolicy",
+    "SendRecord",
     "ServerError",
     "SmsPop",
     "SmsPopError",
+    "SqliteJournal",
     "Status",
     "Summary",
     "Timeouts",
     "UnreadableResponseError",
     "ValidationError",
+    "list_sends",
     "plan_campaign",
+    "read_report",
 ]
 
 

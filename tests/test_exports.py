@@ -41,15 +41,19 @@ CARD = [
     "ReconcilePolicy",
     "Report",
     "RetryPolicy",
+    "SendRecord",
     "ServerError",
     "SmsPop",
     "SmsPopError",
+    "SqliteJournal",
     "Status",
     "Summary",
     "Timeouts",
     "UnreadableResponseError",
     "ValidationError",
+    "list_sends",
     "plan_campaign",
+    "read_report",
 ]
 """Every public name. To take one away is to break somebody's program, so it is written down twice."""
 STATUSES = [

@@ -8,6 +8,10 @@ Every attempt ends in a verdict (`smspop_async.api.classify`). Only two of them 
 * **429**: turned away before the application ran. The gate that all requests of the client share closes for
   ``Retry-After``, and this campaign waits with the others. It closes after the last attempt too.
 
+Where the intent to send must be written down first, `Submission.claim` is awaited right before each request, in the
+slot in which it will leave, and `Submission.release` gives the claim back while a campaign that is proven unsent waits
+for its next attempt.
+
 Everything else is final here. An `Attempt` outlives a cancellation, so that whoever cancelled can still ask
 whether the campaign may have left.
 """
@@ -35,12 +39,14 @@ from smspop_async.errors import (
     APITimeoutError,
     ConfigurationError,
     Delivery,
+    JournalError,
     RateLimitError,
     SmsPopError,
 )
 from smspop_async.events import CampaignRetried, CampaignSubmitted, Observer, is_heard, notify
 from smspop_async.mask import Redactor
 
+_ABANDONED: Final = "The run stopped before this campaign was submitted."
 _NEVER_LEFT: Final = "Nothing was sent; trying again is safe."
 _MAY_HAVE_LEFT: Final = (
     "The request may have reached the server, so texts may have gone out: "
@@ -70,6 +76,10 @@ class Submission:
     message: str = field(repr=False)
     """What an error may not quote."""
     normalise: Callable[[str], str | None] | None = field(default=None, repr=False)
+    claim: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
+    """Makes the intent to send durable; raises JournalError where it cannot, and then nothing leaves."""
+    release: Callable[[], None] | None = field(default=None, repr=False)
+    """Takes the intent back: nothing was sent."""
 
 
 class Attempt:
@@ -81,6 +91,8 @@ class Attempt:
         self.verdict: Verdict | None = None
         """What the last request came to; None while one is under way."""
         self.count = 0
+        self.claimed = False
+        """Whether the intent to send is written down."""
         self.throttled = 0
         """How often it was turned away by a rate limit."""
 
@@ -138,8 +150,8 @@ class Submitter:
             if self.gate.wait_left:
                 await self.gate.passing(sleep, abandoned=abandoned)
             if abandoned():
-                return Unsent(error=ConfigurationError("The run stopped before this campaign was submitted."))
-            verdict = attempt.verdict = await self._post(submission, attempt)
+                return Unsent(error=ConfigurationError(_ABANDONED))
+            verdict = attempt.verdict = await self._post(submission, attempt, abandoned)
             if isinstance(verdict, Unsent) and verdict.stale and stale <= self.transport.slots:
                 stale += 1
                 continue
@@ -154,12 +166,15 @@ class Submitter:
             if delay is None or attempt.count >= self.retry.attempts or abandoned():
                 return verdict
             self._tell(submission, attempt, verdict.error, delay)
+            if attempt.claimed and submission.release is not None:
+                submission.release()
+                attempt.claimed = False
             if not throttled:
                 await sleep(delay)
 
     def _delay(self, verdict: Rejected | Unknown | Unsent, failed: int) -> float | None:
         """Seconds until this may be tried again, or None where the verdict stands."""
-        if isinstance(verdict, Unknown) or isinstance(verdict.error, ConfigurationError):
+        if isinstance(verdict, Unknown) or isinstance(verdict.error, ConfigurationError | JournalError):
             return None
         waited = backoff(self.retry, failed, self.clock.draw())
         if isinstance(verdict, Unsent):
@@ -198,7 +213,7 @@ class Submitter:
             self._contexts[authorization, message] = context
         return context
 
-    async def _post(self, submission: Submission, attempt: Attempt) -> Verdict:
+    async def _post(self, submission: Submission, attempt: Attempt, abandoned: Callable[[], bool]) -> Verdict:
         """Post once, in a slot of the pool, and say what came of it."""
         attempt.payload = attempt.reply = attempt.verdict = None
         try:
@@ -210,6 +225,14 @@ class Submitter:
                 headers = await self.headers()
             except ConfigurationError as error:
                 return Unsent(error=error)
+            if submission.claim is not None and not attempt.claimed:
+                try:
+                    await submission.claim()
+                except JournalError as error:
+                    return Unsent(error=error)
+                attempt.claimed = True
+                if abandoned():
+                    return Unsent(error=ConfigurationError(_ABANDONED))
             payload = attempt.payload = self.transport.payload(submission.body)
             if is_heard(self.observer):
                 notify(

@@ -1,10 +1,14 @@
 """Writing down what became of every campaign and row, and telling whoever listens.
 
 The book is written before anybody is told, in one step without an await: a cancellation can lose the telling,
-never the outcome.
+never the outcome. The journal, where there is one, is given its order in the same step.
+
+A contact of a second try (`Chunk.doubt`) may have been texted by the first one. That the second was refused or never
+left does not change that: such a contact is UNKNOWN again.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Final
 
 from attrs import field, frozen
 
@@ -12,10 +16,18 @@ from smspop_async.api.columns import StatusColumn
 from smspop_async.api.models import Status, Summary
 from smspop_async.api.settle import Settlement
 from smspop_async.batch.campaigns import CampaignBook
-from smspop_async.batch.chunks import Part
+from smspop_async.batch.chunks import Chunk, Part
 from smspop_async.batch.intake import Excluded
 from smspop_async.batch.outcomes import ContactOutcome, OutcomeBook
 from smspop_async.events import CampaignSettled, Observer, is_heard, notify
+from smspop_async.journal.base import ChunkState, PlannedChunk, Verdict
+from smspop_async.journal.sqlite import SendLog
+
+_STATES: Final = {
+    Status.ACCEPTED: ChunkState.DONE,
+    Status.REJECTED: ChunkState.FAILED,
+    Status.UNKNOWN: ChunkState.UNKNOWN,
+}
 
 
 @frozen(kw_only=True)
@@ -48,16 +60,29 @@ class Account:
         campaigns: Those of campaigns.
         emit: Told about outcomes as they are decided, or None.
         observer: Told about campaigns.
+        log: The send's place in the journal, or None.
     """
 
     def __init__(
-        self, *, book: OutcomeBook, campaigns: CampaignBook, emit: Emit | None, observer: Observer | None
+        self,
+        *,
+        book: OutcomeBook,
+        campaigns: CampaignBook,
+        emit: Emit | None,
+        observer: Observer | None,
+        log: SendLog | None = None,
     ) -> None:
         self.book = book
+        self.log = log
         self.campaigns = campaigns
         self.discrepancies: list[str] = []
         self._emit = emit
         self._observer = observer
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens for outcomes one by one."""
+        return self._emit is not None
 
     async def settled(self, part: Part, settlement: Settlement, detail: str = "") -> None:
         """The API has the campaign, and its reply says this of the contacts."""
@@ -70,26 +95,59 @@ class Account:
         self.book.settle(part.chunk.rows, settlement.statuses, settlement.details)
         if settlement.discrepancies:
             self.discrepancies += [f"{part.name}: {words}" for words in settlement.discrepancies]
+        if self.log is not None:
+            verdict = Verdict(
+                state=ChunkState.DONE,
+                status=Status.ACCEPTED,
+                detail=detail,
+                statuses=settlement.statuses,
+                details=settlement.details,
+                summary=settlement.summary,
+                discrepancies=settlement.discrepancies,
+            )
+            self.log.settle(part.seq, verdict)
         self._note(part, Status.ACCEPTED, detail, settlement.summary)
 
-    async def ended(self, part: Part, status: Status, detail: str) -> None:
-        """All contacts of the campaign have the same outcome."""
-        self.write(part, status, detail)
-        await self._tell_all(part.chunk.rows, part.chunk.numbers, status, detail)
+    async def ended(self, part: Part, status: Status, detail: str, *, again: bool = False) -> None:
+        """All contacts of the campaign have the same outcome.
 
-    def write(self, part: Part, status: Status, detail: str) -> None:
+        Args:
+            part: The campaign.
+            status: What became of it.
+            detail: Why.
+            again: Whether a resume may submit it as it is: it was refused for a reason that lies outside of it.
+        """
+        self.write(part, status, detail, again=again)
+        await self._tell_all(part.chunk.rows, part.chunk.numbers, *_doubted(part.chunk, status, detail))
+
+    def write(self, part: Part, status: Status, detail: str, *, again: bool = False) -> None:
         """The same as `ended`, telling nobody who would have to be waited for."""
-        self.book.settle_all(part.chunk.rows, status, detail)
+        for_contacts, words = _doubted(part.chunk, status, detail)
+        self.book.settle_all(part.chunk.rows, for_contacts, words)
+        if self.log is not None:
+            if again or status is Status.NOT_SUBMITTED:
+                self.log.release(part.seq, for_contacts, words)
+            else:
+                self.log.settle(part.seq, Verdict(state=_STATES[status], status=for_contacts, detail=words))
         self._note(part, status, detail, Summary())
 
     def hold(self, part: Part, detail: str) -> None:
         """The campaign is UNKNOWN for now, and is being looked for: `ended` or `settled` follows."""
         self.book.settle_all(part.chunk.rows, Status.UNKNOWN, detail)
+        if self.log is not None:
+            verdict = Verdict(state=ChunkState.UNKNOWN, status=Status.UNKNOWN, detail=detail)
+            self.log.settle(part.seq, verdict)
 
-    async def never_dispatched(self, rows: Sequence[int], numbers: Sequence[str], detail: str) -> None:
+    def replaced(self, part: Part, chunks: Sequence[Chunk], words: str) -> None:
+        """The contacts of the campaign will be submitted in other chunks, which are numbered."""
+        if self.log is not None:
+            self.log.replace(part.seq, [planned_chunk(chunk) for chunk in chunks], words)
+
+    async def never_dispatched(self, chunk: Chunk, detail: str) -> None:
         """Rows that never became part of a campaign, because the run stopped first."""
-        self.book.settle_all(rows, Status.NOT_SUBMITTED, detail)
-        await self._tell_all(rows, numbers, Status.NOT_SUBMITTED, detail)
+        status, words = _doubted(chunk, Status.NOT_SUBMITTED, detail)
+        self.book.settle_all(chunk.rows, status, words)
+        await self._tell_all(chunk.rows, chunk.numbers, status, words)
 
     async def excluded(self, rows: Sequence[Excluded]) -> None:
         """Rows that are never submitted; the intake has entered them into the book."""
@@ -124,3 +182,22 @@ class Account:
             await self._emit(
                 Batchful(rows=rows, numbers=numbers, statuses=statuses, details=details, book=self.book)
             )
+
+
+def planned_chunk(chunk: Chunk) -> PlannedChunk:
+    """A numbered chunk as the journal takes it."""
+    status = Status.UNKNOWN if chunk.doubt else Status.NOT_SUBMITTED
+    return PlannedChunk(
+        seq=chunk.seq,
+        rows=chunk.rows,
+        numbers=chunk.numbers,
+        text=chunk.text,
+        status=status,
+        detail=chunk.doubt,
+    )
+
+
+def _doubted(chunk: Chunk, status: Status, detail: str) -> tuple[Status, str]:
+    if chunk.doubt and status in (Status.NOT_SUBMITTED, Status.REJECTED):
+        return Status.UNKNOWN, f"{chunk.doubt}; the second try: {detail}"
+    return status, detail

@@ -25,6 +25,10 @@ class Chunk:
     numbers: Sequence[str] = field(repr=False)
     """Their digits, in the same order."""
     text: str = field(repr=False)
+    seq: int = 0
+    """Its place among the campaigns of a run, where that was decided ahead; else 0."""
+    doubt: str = field(default="", repr=False)
+    """Why its contacts may have been texted already, where a second try was asked for."""
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -32,8 +36,10 @@ class Chunk:
     def halves(self) -> tuple["Chunk", "Chunk"]:
         """Cut it in two; it must have at least two contacts."""
         middle = len(self.numbers) // 2
-        first = Chunk(rows=self.rows[:middle], numbers=self.numbers[:middle], text=self.text)
-        return first, Chunk(rows=self.rows[middle:], numbers=self.numbers[middle:], text=self.text)
+        return self._slice(slice(middle)), self._slice(slice(middle, None))
+
+    def _slice(self, part: slice) -> "Chunk":
+        return Chunk(rows=self.rows[part], numbers=self.numbers[part], text=self.text, doubt=self.doubt)
 
 
 @frozen(kw_only=True)

@@ -1,70 +1,19 @@
 """``SmsPop``: the client of `smspop_async.api` with the batching layer on top."""
 
-import random
 from string import Template
 
-import anyio
-from attrs import frozen
-
 from smspop_async.api.client import ApiClient
-from smspop_async.batch.account import Account, Emit
-from smspop_async.batch.campaigns import CampaignBook
-from smspop_async.batch.chunks import CHUNK_LIMIT, Chunker
-from smspop_async.batch.engine import Run, Settings
-from smspop_async.batch.intake import FIRST_SLAB, Intake, Sorter, check_count, check_run
-from smspop_async.batch.naming import new_run
-from smspop_async.batch.outcomes import OutcomeBook
+from smspop_async.batch.account import Emit
+from smspop_async.batch.engine import Run
+from smspop_async.batch.intake import ChunkSource
+from smspop_async.batch.job import Job, JournalLike, open_job
 from smspop_async.batch.report import Report
+from smspop_async.batch.resuming import Resumption, open_resumption
 from smspop_async.batch.stream import Batch
 from smspop_async.config import RateLimit, ReconcilePolicy
-from smspop_async.contacts.numbers import Normaliser
-from smspop_async.contacts.roster import Roster
-from smspop_async.contacts.sources import Contacts, load_suppression, open_rows
-from smspop_async.errors import ConfigurationError
+from smspop_async.contacts.sources import Contacts
 
-_CHOICE = random.SystemRandom()
 _STREAM_BUFFER = 4
-
-
-@frozen(kw_only=True)
-class _Job:
-    """The arguments of `SmsPop.send` and `SmsPop.stream`, checked when it is made."""
-
-    contacts: Contacts
-    message: str | Template
-    sender_id: str
-    name: str
-    chunk_size: int
-    max_concurrency: int
-    rate_limit: RateLimit | None
-    suppress: Contacts | None
-    reconcile: ReconcilePolicy | None
-    canary: bool
-    adaptive: bool
-    column: str | None
-    grace: float
-
-    def __attrs_post_init__(self) -> None:
-        check_run(name=self.name, message=self.message, sender_id=self.sender_id)
-        check_count("chunk_size", self.chunk_size, CHUNK_LIMIT)
-        check_count("max_concurrency", self.max_concurrency, 1_000)
-        _check_kind("rate_limit", self.rate_limit, RateLimit)
-        _check_kind("reconcile", self.reconcile, ReconcilePolicy)
-        if not self.grace >= 0:
-            raise ConfigurationError(f"grace must be 0 seconds or more; it is {self.grace!r}.")
-
-    def settings(self) -> Settings:
-        """Settings of a new run."""
-        return Settings(
-            run=new_run(_CHOICE.choice),
-            name=self.name,
-            sender_id=self.sender_id,
-            max_concurrency=self.max_concurrency,
-            rate_limit=self.rate_limit,
-            reconcile=self.reconcile,
-            canary=self.canary,
-            adaptive=self.adaptive,
-        )
 
 
 class SmsPop(ApiClient):
@@ -105,6 +54,7 @@ class SmsPop(ApiClient):
         adaptive: bool = False,
         column: str | None = None,
         grace: float = 10.0,
+        journal: JournalLike | None = None,
     ) -> Report:
         """Send one message to any number of contacts, and report what became of every one of them.
 
@@ -124,6 +74,8 @@ class SmsPop(ApiClient):
             adaptive: Whether 429 and 503 lower the number of campaigns at once, and successes raise it again.
             column: The column of the number in mapping rows and files, where its name is unusual.
             grace: Seconds that campaigns under way may still take when this call is cancelled.
+            journal: A file (it is made if there is none), or a `SqliteJournal`, from which `resume` can finish this
+                send whatever happens to the process. All contacts are written down before any is sent.
 
         Returns:
             The report, whatever the server did. What stopped the run early is in ``report.stopped_by``.
@@ -131,14 +83,15 @@ class SmsPop(ApiClient):
         Raises:
             ConfigurationError: a setting is wrong. Nothing was sent.
             ContactSourceError: contacts or suppression list cannot be read at all. Nothing was sent.
+            JournalError: the journal cannot be used. Nothing was sent.
             asyncio.CancelledError: the call was cancelled; the partial report is its ``.report``.
         """
-        job = _Job(
+        job = Job(
             contacts=contacts, message=message, sender_id=sender_id, name=name, chunk_size=chunk_size,
             max_concurrency=max_concurrency, rate_limit=rate_limit, suppress=suppress, reconcile=reconcile,
-            canary=canary, adaptive=adaptive, column=column, grace=grace,
+            canary=canary, adaptive=adaptive, column=column, grace=grace, journal=journal,
         )  # fmt: skip
-        async with self._batch(job, buffer=None) as batch:
+        async with self._batch(job, buffer=None, whole=True) as batch:
             await batch.wait()
         return batch.report
 
@@ -158,6 +111,7 @@ class SmsPop(ApiClient):
         adaptive: bool = False,
         column: str | None = None,
         grace: float = 10.0,
+        journal: JournalLike | None = None,
     ) -> Batch:
         """Send as `send` does, and give out the outcomes as they are decided.
 
@@ -179,75 +133,100 @@ class SmsPop(ApiClient):
             adaptive: Whether concurrency follows what the API bears.
             column: The column of the number.
             grace: Seconds that campaigns under way may still take when the block is left early.
+            journal: As for `send`; contacts of a source that may never end are written down as they are sent.
 
         Raises:
             ConfigurationError: a setting is wrong.
         """
-        job = _Job(
+        job = Job(
             contacts=contacts, message=message, sender_id=sender_id, name=name, chunk_size=chunk_size,
             max_concurrency=max_concurrency, rate_limit=rate_limit, suppress=suppress, reconcile=reconcile,
-            canary=canary, adaptive=adaptive, column=column, grace=grace,
+            canary=canary, adaptive=adaptive, column=column, grace=grace, journal=journal,
         )  # fmt: skip
-        return self._batch(job, buffer=_STREAM_BUFFER)
+        return self._batch(job, buffer=_STREAM_BUFFER, whole=False)
 
-    def _batch(self, job: _Job, *, buffer: int | None) -> Batch:
-        async def prepare(emit: Emit | None) -> tuple[Run, Intake]:
-            return await self._prepare(job, emit)
+    async def resume(
+        self,
+        journal: JournalLike,
+        *,
+        run: str | None = None,
+        resend_unknown: bool = False,
+        max_concurrency: int | None = None,
+        rate_limit: RateLimit | None = None,
+        reconcile: ReconcilePolicy | None = ReconcilePolicy(),  # noqa: B008 - frozen
+        grace: float = 10.0,
+    ) -> Report:
+        """Finish a send from its journal: what was not sent goes out, what may have been sent is looked for.
+
+        A campaign that was under way when the process died is UNKNOWN. It is looked for in the list of campaigns, and
+        held where it is not found: that proves nothing, for a request can wait in the server's queue.
+
+        Args:
+            journal: The journal's file.
+            run: The token of the send, where several in the journal are not finished.
+            resend_unknown: Whether campaigns that are not found are sent once more. **People may be texted twice, and
+                billed twice.**
+            max_concurrency: Campaigns under way at once; None for as many as before.
+            rate_limit: Contacts and requests per second; None for the limit it had.
+            reconcile: When to look for campaigns of unknown outcome; None does not look.
+            grace: Seconds that campaigns under way may still take when this call is cancelled.
+
+        Returns:
+            The report of the whole send, with what earlier processes did of it.
+
+        Raises:
+            ConfigurationError: a setting is wrong, several sends are not finished, or the send was planned for a
+                sandbox and this client is not for one. Nothing was sent.
+            JournalError: the journal cannot be used, or there is nothing to resume. Nothing was sent.
+            asyncio.CancelledError: the call was cancelled; the partial report is its ``.report``.
+        """
+        resumption = Resumption(
+            journal=journal, run=run, resend_unknown=resend_unknown, max_concurrency=max_concurrency,
+            rate_limit=rate_limit, reconcile=reconcile, grace=grace,
+        )  # fmt: skip
+        async with self._resumed(resumption, buffer=None) as batch:
+            await batch.wait()
+        return batch.report
+
+    def resume_stream(
+        self,
+        journal: JournalLike,
+        *,
+        run: str | None = None,
+        resend_unknown: bool = False,
+        max_concurrency: int | None = None,
+        rate_limit: RateLimit | None = None,
+        reconcile: ReconcilePolicy | None = ReconcilePolicy(),  # noqa: B008 - frozen
+        grace: float = 10.0,
+    ) -> Batch:
+        """Finish a send as `resume` does, and give out the outcomes that are decided now.
+
+        Args:
+            journal: As for `resume`, and so are the others.
+            run: The token of the send.
+            resend_unknown: Whether people may be texted twice.
+            max_concurrency: Campaigns under way at once.
+            rate_limit: Contacts and requests per second.
+            reconcile: When to look for campaigns of unknown outcome.
+            grace: Seconds that campaigns under way may still take when the block is left early.
+
+        Raises:
+            ConfigurationError: a setting is wrong.
+        """
+        resumption = Resumption(
+            journal=journal, run=run, resend_unknown=resend_unknown, max_concurrency=max_concurrency,
+            rate_limit=rate_limit, reconcile=reconcile, grace=grace,
+        )  # fmt: skip
+        return self._resumed(resumption, buffer=_STREAM_BUFFER)
+
+    def _batch(self, job: Job, *, buffer: int | None, whole: bool) -> Batch:
+        async def prepare(emit: Emit | None) -> tuple[Run, ChunkSource]:
+            return await open_job(self, job, emit, whole=whole)
 
         return Batch(prepare, grace=job.grace, buffer=buffer)
 
-    async def _prepare(self, job: _Job, emit: Emit | None) -> tuple[Run, Intake]:
-        """Open everything a run needs; what is wrong here is raised, because nothing was sent yet."""
-        self.submitter.transport.slot()  # the wrong loop or a closed client, before the source is touched
-        book, chunker = OutcomeBook(), Chunker(job.chunk_size)
-        roster = await open_roster(job.suppress, self.normaliser)
-        settings = job.settings()
-        account = Account(
-            book=book,
-            campaigns=CampaignBook(label=settings.name, run=settings.run),
-            emit=emit,
-            observer=self.submitter.observer,
-        )
-        run = Run(client=self, settings=settings, account=account)
-        rows = open_rows(
-            job.contacts,
-            size=FIRST_SLAB,
-            column=job.column,
-            with_fields=isinstance(job.message, Template),
-        )
-        sorter = Sorter(
-            message=job.message, normaliser=self.normaliser, roster=roster, chunker=chunker, book=book
-        )
-        intake = Intake(
-            rows=rows,
-            sorter=sorter,
-            chunker=chunker,
-            abandoned=lambda: run.stopped and not rows.finite,
-            pump=self.submitter.pump,
-        )
-        try:
-            await intake.prime()
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await intake.aclose()
-            raise
-        return run, intake
+    def _resumed(self, resumption: Resumption, *, buffer: int | None) -> Batch:
+        async def prepare(emit: Emit | None) -> tuple[Run, ChunkSource]:
+            return await open_resumption(self, resumption, emit)
 
-
-async def open_roster(suppress: Contacts | None, normaliser: Normaliser) -> Roster:
-    """Read the suppression list, in a worker thread.
-
-    Raises:
-        ContactSourceError: it cannot be read, or a line of it is not a phone number.
-        ConfigurationError: it is an async iterable.
-    """
-    if suppress is None:
-        return Roster()
-    return await anyio.to_thread.run_sync(lambda: Roster(load_suppression(suppress, normaliser)))
-
-
-def _check_kind(setting: str, value: object, kind: type) -> None:
-    if value is not None and not isinstance(value, kind):
-        raise ConfigurationError(
-            f"{setting} must be a {kind.__name__} or None; it is a {type(value).__name__}."
-        )
+        return Batch(prepare, grace=resumption.grace, buffer=buffer)

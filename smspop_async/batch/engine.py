@@ -18,6 +18,7 @@ the scope. A worker that is cut off in a request asks the send flag what to writ
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import anyio
@@ -32,19 +33,33 @@ from smspop_async.api.submit import Attempt, Submission
 from smspop_async.api.wire import Envelope
 from smspop_async.batch.account import Account
 from smspop_async.batch.chunks import Chunk, Part
-from smspop_async.batch.intake import Intake
+from smspop_async.batch.intake import ChunkSource
 from smspop_async.batch.naming import campaign_name, campaign_token
 from smspop_async.batch.pace import Aimd, Breaker, Pacer
 from smspop_async.batch.reconcile import Finding, Reconciler
+from smspop_async.batch.recovery import Recovery
 from smspop_async.batch.report import Progress, Report
 from smspop_async.config import RateLimit, ReconcilePolicy
-from smspop_async.errors import ConfigurationError, ServerError, SmsPopError
+from smspop_async.errors import (
+    AccountInactiveError,
+    AuthenticationError,
+    ConfigurationError,
+    ContactSourceError,
+    InsufficientCreditsError,
+    JournalError,
+    ServerError,
+    SmsPopError,
+)
 from smspop_async.events import CampaignSplit, RunStopped, notify
 
 _OVERLOADED: Final = 503
 _NOT_DISPATCHED: Final = "the run stopped before this contact was submitted"
 _CUT_OFF: Final = "the run was cut off while this campaign was under way; it may have been sent"
 _CUT_SHORT: Final = "the run was cut off before this campaign left"
+_TRIED_AGAIN: Final = "it was not found, and a second try was asked for"
+_HALVED: Final = "some of its contacts were refused: it was cut in two"
+_OF_THE_ACCOUNT: Final = (AuthenticationError, InsufficientCreditsError, AccountInactiveError)
+"""Refusals that say nothing of the campaign: a resume may submit it as it is."""
 
 
 @frozen(kw_only=True)
@@ -68,9 +83,10 @@ class Run:
         client: Submits and lists campaigns.
         settings: How the run goes.
         account: Where outcomes go.
+        seq: How many campaigns the send has already.
     """
 
-    def __init__(self, *, client: ApiClient, settings: Settings, account: Account) -> None:
+    def __init__(self, *, client: ApiClient, settings: Settings, account: Account, seq: int = 0) -> None:
         self._client = client
         self._settings = settings
         self._account = account
@@ -81,14 +97,19 @@ class Run:
         self._breaker = Breaker()
         self._limiter = anyio.CapacityLimiter(settings.max_concurrency) if settings.adaptive else None
         self._envelope: Envelope | None = None
-        self._seq = 0
+        self._seq = seq
+        self._canary: Part | None = None
         self._in_flight = 0
         self._started = self._clock.monotonic()
         self._ended: float | None = None
         self._stop_event = anyio.Event()
         self._scope = anyio.CancelScope(shield=True)
-        self._intake: Intake | None = None
+        self._intake: ChunkSource | None = None
         self._reconciler = self._make_reconciler(settings.reconcile)
+        self.recovery: Recovery | None = None
+        """What an earlier process has left behind; to be set before the run is executed."""
+        self.unread: ContactSourceError | None = None
+        """What an earlier process did not read, to be told at the end."""
         self.stopped_by: SmsPopError | None = None
         self.cancelled: bool = False
         self.crash: Exception | None = None
@@ -97,7 +118,7 @@ class Run:
 
     # What the caller does with a run.
 
-    async def execute(self, intake: Intake) -> None:
+    async def execute(self, intake: ChunkSource) -> None:
         """Run to the end. Never raises; afterwards every row that was read has an outcome.
 
         Args:
@@ -141,6 +162,21 @@ class Run:
         """Whether nothing more is dispatched."""
         return self._stop_event.is_set()
 
+    def is_stopped(self) -> bool:
+        """The same as `stopped`, to be asked later."""
+        return self._stop_event.is_set()
+
+    def why(self) -> str:
+        """What stopped the run, or nothing."""
+        if self.stopped_by is not None:
+            return str(self.stopped_by)
+        return "It was cancelled." if self.cancelled else ""
+
+    @property
+    def settings(self) -> Settings:
+        """How the run goes."""
+        return self._settings
+
     def progress(self) -> Progress:
         """Where the run stands."""
         book = self._account.book
@@ -177,10 +213,13 @@ class Run:
 
     # The workers.
 
-    async def _work(self, intake: Intake) -> None:
+    async def _work(self, intake: ChunkSource) -> None:
         async with anyio.create_task_group() as tasks:
             if self._reconciler is not None:
                 tasks.start_soon(self._guarded, self._reconciler.run)
+            await self._guarded(self._prepare, intake)
+            if self.recovery is not None:
+                await self._guarded(self._recover, self.recovery)
             if self._settings.canary:
                 await self._guarded(self._take_one, intake)
             async with anyio.create_task_group() as workers:
@@ -188,6 +227,34 @@ class Run:
                     workers.start_soon(self._guarded, self._take_all, intake)
             if self._reconciler is not None:
                 self._reconciler.close()
+
+    async def _prepare(self, intake: ChunkSource) -> None:
+        """Have all contacts written down, where that is to be done before any is sent."""
+        try:
+            await intake.prepare(self._account.excluded)
+        finally:
+            if intake.failure is not None:
+                self.stop(intake.failure)
+
+    async def _recover(self, recovery: Recovery) -> None:
+        """Look for what an earlier process may have sent; where a second try was asked for, before anything else."""
+        async for chunk, reason, age in recovery.unknown():
+            if self.stopped:
+                return
+            part = self._part(chunk)
+            self._account.hold(part, reason)
+            if self._reconciler is not None:
+                await self._reconciler.add(part, reason, age=age)
+            else:
+                await self._reconciled(part, Finding(status=Status.UNKNOWN, detail=reason))
+        if recovery.resend and self._reconciler is not None:
+            await self._reconciler.idle()
+
+    def _try_again(self, part: Part, doubt: str) -> None:
+        """Put a campaign that may have been sent into a new one, as was asked for in so many words."""
+        old = part.chunk
+        chunk = self.numbered(Chunk(rows=old.rows, numbers=old.numbers, text=old.text, doubt=doubt))
+        self._account.replaced(part, [chunk], _TRIED_AGAIN)
 
     async def _guarded(self, job: Callable[..., Awaitable[object]], *args: object) -> None:
         """Turn a programming error into a stop, so that the other workers settle what they have in flight."""
@@ -202,17 +269,19 @@ class Run:
         if self._reconciler is not None:
             self._give_up(self._reconciler)
         self._account.book.settle_rest(Status.NOT_SUBMITTED, _NOT_DISPATCHED)
+        if self.stopped_by is None and not self.cancelled:
+            self.stopped_by = self.unread
         self._ended = self._clock.monotonic()
 
     def _give_up(self, reconciler: Reconciler) -> None:
         for part, finding in reconciler.give_up():
             self._account.write(part, finding.status, finding.detail)
 
-    async def _take_all(self, intake: Intake) -> None:
+    async def _take_all(self, intake: ChunkSource) -> None:
         while await self._take_one(intake):
             pass
 
-    async def _take_one(self, intake: Intake) -> bool:
+    async def _take_one(self, intake: ChunkSource) -> bool:
         """Take a chunk and see it through; False where there are no more."""
         chunk, excluded = await intake.next()
         if intake.failure is not None:
@@ -223,7 +292,7 @@ class Run:
             return False
         if self.stopped:
             await checkpoint()  # reading on after a stop must not hold the loop
-            await self._account.never_dispatched(chunk.rows, chunk.numbers, _NOT_DISPATCHED)
+            await self._account.never_dispatched(chunk, _NOT_DISPATCHED)
         else:
             await self._carry(chunk)
         return True
@@ -231,6 +300,8 @@ class Run:
     async def _carry(self, chunk: Chunk) -> None:
         """Submit a chunk and write down what became of it."""
         part = self._part(chunk)
+        if self._settings.canary and self._canary is None:
+            self._canary = part
         verdict = await self._submit(part)
         if isinstance(verdict, Accepted):
             await self._account.settled(part, verdict.settlement)
@@ -247,8 +318,9 @@ class Run:
             if _may_split(verdict, part.chunk) and budget > 1 and not self.stopped:
                 budget -= 2
                 notify(self._submitter.observer, CampaignSplit(name=part.name, contacts=len(part.chunk)))
-                first, second = part.chunk.halves()
-                parts += [self._part(second), self._part(first)]
+                halves = [self._part(half) for half in part.chunk.halves()]
+                self._account.replaced(part, [half.chunk for half in halves], _HALVED)
+                parts += reversed(halves)
             else:
                 accepted = accepted or isinstance(verdict, Accepted)
                 unsent = unsent or isinstance(verdict, Unsent)
@@ -262,10 +334,22 @@ class Run:
         elif verdict is not None and not isinstance(verdict, Accepted) and self._breaker.fail(unsent=unsent):
             self.stop(verdict.error)
 
-    def _part(self, chunk: Chunk) -> Part:
+    def numbered(self, chunk: Chunk) -> Chunk:
+        """Give a chunk its place among the campaigns of the run."""
         self._seq += 1
-        token = campaign_token(self._settings.run, self._seq)
-        return Part(seq=self._seq, name=campaign_name(self._settings.name, token), token=token, chunk=chunk)
+        return Chunk(
+            rows=chunk.rows, numbers=chunk.numbers, text=chunk.text, seq=self._seq, doubt=chunk.doubt
+        )
+
+    def _part(self, chunk: Chunk) -> Part:
+        if not chunk.seq:
+            if self._account.log is not None:
+                chunk = self.numbered(chunk)
+            else:
+                self._seq += 1
+        seq = chunk.seq or self._seq
+        token = campaign_token(self._settings.run, seq)
+        return Part(seq=seq, name=campaign_name(self._settings.name, token), token=token, chunk=chunk)
 
     async def _submit(self, part: Part) -> Verdict | None:
         """Submit a part and return the verdict; None where the run stopped before it was dispatched."""
@@ -300,7 +384,7 @@ class Run:
         self._in_flight += 1
         try:
             return await self._submitter.submit(
-                self._submission(part), attempt, sleep=self._sleep, abandoned=self._is_stopped
+                self._submission(part), attempt, sleep=self._sleep, abandoned=self.is_stopped
             )
         finally:
             self._in_flight -= 1
@@ -310,19 +394,19 @@ class Run:
         with anyio.move_on_after(seconds):
             await self._stop_event.wait()
 
-    def _is_stopped(self) -> bool:
-        return self.stopped
-
     def _submission(self, part: Part) -> Submission:
         text = part.chunk.text
         if self._envelope is None or self._envelope.message != text:
             self._envelope = Envelope(message=text, sender_id=self._settings.sender_id)
+        log = self._account.log
         return Submission(
             name=part.name,
             body=self._envelope.encode(part.name, part.chunk.numbers),
             numbers=part.chunk.numbers,
             message=text,
             normalise=self._client.number_or_none,
+            claim=partial(log.claim, part.seq) if log is not None else None,
+            release=partial(log.release, part.seq) if log is not None else None,
         )
 
     def _adapt(self, verdict: Verdict, attempt: Attempt) -> None:
@@ -346,15 +430,16 @@ class Run:
         account = self._account
         match verdict:
             case None:
-                await account.never_dispatched(part.chunk.rows, part.chunk.numbers, _NOT_DISPATCHED)
+                await account.never_dispatched(part.chunk, _NOT_DISPATCHED)
             case Accepted(settlement=settlement):
                 await account.settled(part, settlement)
             case Rejected(error=error, scope=scope):
                 if scope in (Scope.RUN, Scope.PACE):
                     self.stop(error)
-                await account.ended(part, Status.REJECTED, str(error))
+                again = scope is Scope.PACE or isinstance(error, _OF_THE_ACCOUNT)
+                await account.ended(part, Status.REJECTED, str(error), again=again)
             case Unsent(error=error):
-                if isinstance(error, ConfigurationError) or (self._settings.canary and part.seq == 1):
+                if isinstance(error, ConfigurationError | JournalError) or part is self._canary:
                     self.stop(error)
                 await account.ended(part, Status.NOT_SUBMITTED, str(error))
             case Unknown(error=error):
@@ -383,6 +468,10 @@ class Run:
     async def _reconciled(self, part: Part, finding: Finding) -> None:
         account = self._account
         account.discrepancies += [f"{part.name}: {words}" for words in finding.discrepancies]
+        lost = finding.status is Status.UNKNOWN and not self.stopped
+        if lost and self.recovery is not None and self.recovery.resends(part):
+            self._try_again(part, finding.detail)
+            return
         if finding.status is Status.ACCEPTED:
             self._breaker.accept()
         if finding.settlement is not None:

@@ -8,8 +8,9 @@ under a lock, so that however many workers wait for a chunk, one of them at a ti
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from string import Template
 from typing import Final, cast
 
@@ -221,7 +222,40 @@ def _shown(values: Sequence[object], numbers: Sequence[str | None]) -> Sequence[
     ]
 
 
-class Intake:
+Tell = Callable[[Sequence[Excluded]], Awaitable[None]]
+
+
+class ChunkSource(ABC):
+    """Where the workers of a run get their chunks."""
+
+    failure: ContactSourceError | None
+    """What ended the reading before the source did."""
+
+    async def prepare(self, tell: Tell) -> None:  # noqa: B027 - most have nothing to prepare
+        """Do what is to be done before anything is sent.
+
+        Args:
+            tell: Told about rows that are not going to be sent.
+        """
+
+    @abstractmethod
+    async def next(self) -> tuple[Chunk | None, Sequence[Excluded]]:
+        """Give out the next chunk, and the rows excluded on the way to it; no chunk means that there are no more."""
+
+    @abstractmethod
+    def interrupt(self) -> None:
+        """Stop waiting for contacts that may never come."""
+
+    @abstractmethod
+    def enter_rest(self) -> None:
+        """Enter rows into the book that were read, but not sorted."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close what was opened."""
+
+
+class Intake(ChunkSource):
     """The asynchronous side: gives out chunks one at a time.
 
     Args:
@@ -256,7 +290,6 @@ class Intake:
         self._ended = False
         self._pulling: anyio.CancelScope | None = None
         self.failure: ContactSourceError | None = None
-        """What ended the reading before the source did."""
 
     async def prime(self) -> None:
         """Read the first rows, so that what is wrong from the start is raised before anything is sent.

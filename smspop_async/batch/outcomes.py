@@ -135,6 +135,16 @@ class OutcomeBook:
         if self._tally[0]:
             self.settle_all([row for row, code in enumerate(self._column) if code == 0], status, detail)
 
+    def slabs(self, after: int) -> Iterator[tuple[int, int, Sequence[int] | None]]:
+        """Slabs of rows as they were entered: first row, how many, and their lines if they have any.
+
+        Args:
+            after: How many slabs to pass over.
+        """
+        for at in range(after, len(self._slabs)):
+            count, _, lines = self._slabs[at]
+            yield self._starts[at], count, lines
+
     @property
     def settled(self) -> int:
         """How many rows have an outcome."""

@@ -163,21 +163,27 @@ class Reconciler:
     def __len__(self) -> int:
         return len(self._pending)
 
-    async def add(self, part: Part, reason: str) -> None:
-        """Begin to look for a campaign; returns when there is room for another one."""
-        now = self._clock()
-        due = look_times(self._policy)
+    async def add(self, part: Part, reason: str, *, age: float = 0.0) -> None:
+        """Begin to look for a campaign; returns when there is room for another one.
+
+        Args:
+            part: The campaign.
+            reason: Why its outcome is unknown.
+            age: Seconds since it was submitted. What should have happened meanwhile happens at once, as one look.
+        """
+        since = self._clock() - age
+        due = (at for at in look_times(self._policy) if at > age)
+        first = 0.0 if age else next(due)
         self._pending.append(
-            Pending(
-                part=part,
-                reason=reason,
-                since=now,
-                due=due,
-                next_look=now + next(due),
-            )
+            Pending(part=part, reason=reason, since=since, due=due, next_look=since + max(first, age))
         )
         self._wake()
         while len(self._pending) >= self._capacity and not self._closing:
+            await self._changed.wait()
+
+    async def idle(self) -> None:
+        """Wait until nothing is being looked for."""
+        while self._pending:
             await self._changed.wait()
 
     def close(self) -> None:

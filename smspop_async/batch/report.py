@@ -6,13 +6,13 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final, Protocol, TextIO
 
 from attrs import field, frozen
 
 from smspop_async.api.models import Status, Summary
 from smspop_async.batch.campaigns import CampaignOutcome
-from smspop_async.batch.outcomes import ContactOutcome, OutcomeBook
+from smspop_async.batch.outcomes import ContactOutcome
 from smspop_async.errors import Delivery, PartialFailureError, SmsPopError
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "|", "%")
@@ -24,6 +24,14 @@ _BAD: Final = (
     Status.NOT_SUBMITTED,
     Status.INVALID,
 )
+
+
+class Rows(Protocol):
+    """Where the rows of a report are."""
+
+    def outcomes(self) -> Iterator[ContactOutcome]:
+        """Iterate over the outcome of every row, in input order."""
+        ...
 
 
 @frozen(kw_only=True)
@@ -70,7 +78,7 @@ class Report:
     """Whether the run was cancelled or left early."""
     elapsed: float = 0.0
     """Seconds."""
-    _book: OutcomeBook = field(alias="book", repr=False)
+    _book: Rows = field(alias="book", repr=False)
 
     @cached_property
     def campaigns(self) -> tuple[CampaignOutcome, ...]:

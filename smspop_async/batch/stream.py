@@ -18,14 +18,14 @@ from anyio.lowlevel import checkpoint
 
 from smspop_async.batch.account import Batchful, Emit
 from smspop_async.batch.engine import Run
-from smspop_async.batch.intake import Intake
+from smspop_async.batch.intake import ChunkSource
 from smspop_async.batch.outcomes import ContactOutcome
 from smspop_async.batch.report import Progress, Report
 
 _AT_ONCE: Final = 100
 """Outcomes given out between two turns of the loop."""
 
-Prepare = Callable[[Emit | None], Awaitable[tuple[Run, Intake]]]
+Prepare = Callable[[Emit | None], Awaitable[tuple[Run, ChunkSource]]]
 
 
 class Batch:
@@ -85,7 +85,7 @@ class Batch:
         self._outcomes = outcomes()
         return emit
 
-    async def _execute(self, run: Run, intake: Intake) -> None:
+    async def _execute(self, run: Run, intake: ChunkSource) -> None:
         try:
             await run.execute(intake)
         finally:

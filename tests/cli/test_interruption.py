@@ -79,7 +79,7 @@ def test_an_interrupt_while_the_run_is_being_prepared_sends_nothing(smspop, sand
         os.kill(os.getpid(), signal.SIGINT)
         await anyio.sleep_forever()
 
-    monkeypatch.setattr("smspop_async.batch.client.SmsPop._prepare", interrupt)
+    monkeypatch.setattr("smspop_async.batch.client.open_job", interrupt)
     ran = smspop("send", clean, *HELLO)
     assert (ran.code, sandbox.posts) == (130, 0), ran
     assert "Nothing was sent" in ran.err

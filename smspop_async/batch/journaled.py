@@ -1,0 +1,318 @@
+"""A run with a journal: its contacts are written down before they are sent, and read back from there.
+
+``send`` writes down all contacts before the first of them is sent, and so does ``stream`` where the source is known to
+end. From then on the journal alone is enough to finish the send, whatever becomes of the file or the list; and if the
+process dies earlier, nothing had gone out. A ``stream`` over a source that may never end writes each chunk down right
+before it is sent.
+
+Memory stays flat: the first chunks are kept, the others are read back when a worker is free.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import anyio
+
+from smspop_async.api.models import Status
+from smspop_async.batch.account import planned_chunk
+from smspop_async.batch.chunks import Chunk
+from smspop_async.batch.intake import ChunkSource, Excluded, Tell
+from smspop_async.batch.outcomes import OutcomeBook
+from smspop_async.errors import ContactSourceError, JournalError
+from smspop_async.journal.base import ChunkState, LineRun, RejectedRow, SendState, StoredChunk
+from smspop_async.journal.sqlite import SendLog, SqliteJournal
+
+_KEPT: Final = 50_000
+"""Contacts that are kept in memory after they were written down."""
+_TOGETHER: Final = 4_000
+"""Rows that are written down with one order."""
+_READ: Final = 16
+"""Chunks that are read back at once."""
+
+
+class Keeper:
+    """The journal of one run: closed when the run is over.
+
+    Args:
+        journal: Open; the run is one of its users.
+        log: The run's place in it.
+        why: What stopped the run, or "".
+    """
+
+    def __init__(self, *, journal: SqliteJournal, log: SendLog, why: Callable[[], str]) -> None:
+        self._journal = journal
+        self._log = log
+        self.why = why
+
+    async def aclose(self) -> None:
+        """Have everything carried out that was ordered, and let go of the journal."""
+        try:
+            await self._log.finish(self.why())
+        except JournalError as error:
+            self._log.failed(error)
+        finally:
+            await self._journal.__aexit__(None, None, None)
+
+
+class Planner:
+    """Writes down what an intake gives out.
+
+    Args:
+        log: Where to.
+        book: Where the intake enters every row.
+    """
+
+    def __init__(self, *, log: SendLog, book: OutcomeBook) -> None:
+        self._log = log
+        self._book = book
+        self._slabs = 0
+        self._step: int | None = None
+        """The line of a row less the row, where rows have lines."""
+
+    async def write(self, chunks: Sequence[Chunk], excluded: Sequence[Excluded]) -> None:
+        """Write down numbered chunks, and rows that are not sent.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        await self._log.plan(
+            [planned_chunk(chunk) for chunk in chunks],
+            rejected=[
+                RejectedRow(row=row.index, status=row.status, shown=row.shown, detail=row.detail)
+                for row in excluded
+            ],
+            lines=list(self._line_runs()),
+            total=len(self._book),
+        )
+
+    def _line_runs(self) -> Iterator[LineRun]:
+        """Where, in what was entered since, lines take another step than rows."""
+        for first, count, lines in self._book.slabs(self._slabs):
+            self._slabs += 1
+            if lines is None:
+                yield from self._turn(first, None)
+            elif isinstance(lines, range):
+                yield from self._turn(first, lines[0])
+            else:
+                for row, line in zip(range(first, first + count), lines, strict=True):
+                    yield from self._turn(row, line)
+
+    def _turn(self, row: int, line: int | None) -> Iterator[LineRun]:
+        step = None if line is None else line - row
+        if step != self._step:
+            self._step = step
+            yield LineRun(row=row, line=line)
+
+
+class AheadSource(ChunkSource):
+    """Has everything written down first, and gives it out from there.
+
+    Args:
+        intake: Where contacts come from; None where they are all in the journal already.
+        planner: Writes them down.
+        log: The send's place in the journal.
+        keeper: Closes the journal at the end.
+        numbered: Gives a chunk its number.
+        stopped: Whether nothing more is sent.
+        heard: Whether anybody listens for outcomes one by one.
+    """
+
+    def __init__(
+        self,
+        *,
+        intake: ChunkSource | None,
+        planner: Planner | None,
+        log: SendLog,
+        keeper: Keeper,
+        numbered: Callable[[Chunk], Chunk],
+        stopped: Callable[[], bool],
+        heard: bool,
+    ) -> None:
+        self._intake = intake
+        self._planner = planner
+        self._log = log
+        self._keeper = keeper
+        self._numbered = numbered
+        self._stopped = stopped
+        self._heard = heard
+        self._lock = anyio.Lock()
+        self._ready: deque[Chunk] = deque()
+        self._kept = 0
+        self._after: int = 0
+        self._last: int | None = None
+        self._ended = False
+        self.failure: ContactSourceError | None = None
+
+    async def prepare(self, tell: Tell) -> None:
+        """Write all contacts down.
+
+        Args:
+            tell: Told about rows that are not sent.
+
+        Raises:
+            JournalError: it cannot be written; nothing was sent.
+        """
+        if self._intake is None or self._planner is None:
+            return
+        try:
+            await self._plan(self._intake, self._planner, tell)
+        except BaseException:
+            self._ready.clear()
+            self._ended = True
+            raise
+        if self._stopped() or self.failure is not None:
+            self._ready.clear()
+            self._ended = True
+            why = str(self.failure) if self.failure is not None else self._keeper.why()
+            words = f"ended before all contacts were read, so that nothing of it went out. {why}".rstrip()
+            await self._log.mark(SendState.ABANDONED, words)
+        else:
+            await self._log.mark(SendState.PLANNED)
+
+    async def _plan(self, intake: ChunkSource, planner: Planner, tell: Tell) -> None:
+        chunks: list[Chunk] = []
+        excluded: list[Excluded] = []
+        waiting = 0
+        more = True
+        while more:
+            chunk, out = await intake.next()
+            if out:
+                await tell(out)
+                excluded += out
+            more = chunk is not None
+            self.failure = intake.failure
+            if chunk is not None and not self._stopped():
+                chunks.append(self._keep(self._numbered(chunk)))
+                waiting += len(chunk)
+            if self._stopped():
+                continue  # the rest is read so that every row is accounted for, but it is not going to be sent
+            if waiting + len(excluded) >= _TOGETHER or not more:
+                await planner.write(chunks, excluded)
+                chunks, excluded, waiting = [], [], 0
+
+    def _keep(self, chunk: Chunk) -> Chunk:
+        if self._kept + len(chunk) <= _KEPT and chunk.seq == self._after + 1:
+            self._kept += len(chunk)
+            self._after = chunk.seq
+            self._ready.append(chunk)
+        self._last = chunk.seq
+        return chunk
+
+    async def next(self) -> tuple[Chunk | None, Sequence[Excluded]]:
+        """Give out the next chunk that is planned."""
+        if not self._ready and not self._ended:
+            async with self._lock:
+                if not self._ready and not self._ended:
+                    await self._read()
+        return (self._ready.popleft() if self._ready else None), ()
+
+    async def _read(self) -> None:
+        """Read chunks back; those that were halved since then have higher numbers, and are their workers' own."""
+        if self._last is None:
+            self._last = await self._log.last_seq()
+        if self._after >= self._last or (self._stopped() and not self._heard):
+            self._ended = True
+            return
+        stored = await self._log.planned(after=self._after, limit=_READ)
+        chunks = [stored_chunk(chunk) for chunk in stored if chunk.planned.seq <= self._last]
+        self._ready.extend(chunks)
+        self._after = chunks[-1].seq if chunks else self._last
+        self._ended = not chunks
+
+    def interrupt(self) -> None:
+        """Stop waiting for contacts that may never come."""
+        if self._intake is not None:
+            self._intake.interrupt()
+
+    def enter_rest(self) -> None:
+        """Enter rows into the book that were read, but not sorted."""
+        if self._intake is not None:
+            self._intake.enter_rest()
+
+    async def aclose(self) -> None:
+        """Close the source and the journal."""
+        try:
+            if self._intake is not None:
+                await self._intake.aclose()
+        finally:
+            await self._keeper.aclose()
+
+
+class AlongSource(ChunkSource):
+    """Has each chunk written down when it is given out: for a source that may never end.
+
+    Args:
+        intake: Where contacts come from.
+        planner: Writes them down.
+        log: The send's place in the journal.
+        keeper: Closes the journal at the end.
+        numbered: Gives a chunk its number.
+        stopped: Whether nothing more is sent.
+    """
+
+    def __init__(
+        self,
+        *,
+        intake: ChunkSource,
+        planner: Planner,
+        log: SendLog,
+        keeper: Keeper,
+        numbered: Callable[[Chunk], Chunk],
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._intake = intake
+        self._planner = planner
+        self._log = log
+        self._keeper = keeper
+        self._numbered = numbered
+        self._stopped = stopped
+        self._whole = False
+        self.failure: ContactSourceError | None = None
+
+    async def next(self) -> tuple[Chunk | None, Sequence[Excluded]]:
+        """Give out the next chunk; its claim stands behind its plan in the journal's line."""
+        chunk, excluded = await self._intake.next()
+        self.failure = self._intake.failure
+        if chunk is not None:
+            chunk = self._numbered(chunk)
+        if chunk is not None or excluded:
+            try:
+                await self._planner.write([chunk] if chunk is not None else [], excluded)
+            except JournalError as error:
+                self._log.failed(error)
+        if chunk is None and self.failure is None and not self._stopped():
+            self._whole = True
+        return chunk, excluded
+
+    def interrupt(self) -> None:
+        """Stop waiting for contacts that may never come."""
+        self._intake.interrupt()
+
+    def enter_rest(self) -> None:
+        """Enter rows into the book that were read, but not sorted."""
+        self._intake.enter_rest()
+
+    async def aclose(self) -> None:
+        """Close the source and the journal."""
+        try:
+            await self._intake.aclose()
+            if self._whole:
+                await self._log.mark(SendState.PLANNED)
+        except JournalError as error:
+            self._log.failed(error)
+        finally:
+            await self._keeper.aclose()
+
+
+def stored_chunk(stored: StoredChunk) -> Chunk:
+    """A chunk as it stands in the journal."""
+    planned, verdict = stored.planned, stored.verdict
+    doubted = verdict.state is ChunkState.PLANNED and verdict.status is Status.UNKNOWN
+    return Chunk(
+        rows=planned.rows,
+        numbers=planned.numbers,
+        text=planned.text,
+        seq=planned.seq,
+        doubt=verdict.detail if doubted else "",
+    )

@@ -1,0 +1,41 @@
+"""What is wrong with a journal, in words that say what to do."""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from smspop_async.errors import JournalError
+
+_WORDS: Final = (
+    ("SQLITE_FULL", "the disk is full. Make room, then resume"),
+    ("SQLITE_READONLY", "it cannot be written: the file or its folder is read-only. Make them writable"),
+    ("SQLITE_CANTOPEN", "it cannot be opened. See that its folder exists and can be written"),
+    ("SQLITE_PERM", "permission is denied. See who owns the file"),
+    ("SQLITE_CORRUPT", "the file is damaged. It is left as it is: restore it from a copy"),
+    ("SQLITE_NOTADB", "it is not a journal, but some other file. It is left as it is: give another name"),
+    ("SQLITE_BUSY", "another program has it open. Close that program"),
+    ("SQLITE_IOERR", "the disk refuses to read or write. See what is wrong with it"),
+)
+
+
+def explain(path: Path, error: sqlite3.Error) -> JournalError:
+    """Tell what SQLite found wrong with a journal.
+
+    Args:
+        path: The journal.
+        error: What SQLite raised; its own text may quote values, so only its code is told.
+    """
+    code = getattr(error, "sqlite_errorname", "") or type(error).__name__
+    for prefix, words in _WORDS:
+        if code.startswith(prefix):
+            return JournalError(f"The journal {path}: {words} ({code}).")
+    return JournalError(f"The journal {path} cannot be used ({code}).")
+
+
+def explain_os(path: Path, error: OSError) -> JournalError:
+    """Tell why the file system does not let a journal be used."""
+    reason = (error.strerror or type(error).__name__).lower()
+    return JournalError(
+        f"The journal {path} cannot be used: {reason}. See that its folder exists, can be written and has room; "
+        "nothing is sent without the journal."
+    )

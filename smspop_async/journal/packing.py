@@ -1,0 +1,109 @@
+"""Columns as bytes and back; pure.
+
+Numbers are digits and nothing else, so two of them fit a byte: they are joined by the letter f and read as
+hexadecimal. That is 6.5 bytes for a Zimbabwean number, about 2 microseconds for five hundred either way
+(``zlib`` makes it 6 bytes for forty times the time).
+"""
+
+import json
+import sys
+import zlib
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from smspop_async.api.columns import StatusColumn
+from smspop_async.api.models import Status
+
+_GAP: Final = "f"
+_WORTH_ZIPPING: Final = 256
+_CODES: Final[dict[Status, int]] = {
+    Status.SENT: 1, Status.FAILED: 2, Status.ACCEPTED: 3, Status.UNKNOWN: 4, Status.REJECTED: 5,
+    Status.NOT_SUBMITTED: 6, Status.INVALID: 7, Status.DUPLICATE: 8, Status.SUPPRESSED: 9,
+}  # fmt: skip
+"""They are on people's disks: never renumber them."""
+_STATUSES: Final = {code: status for status, code in _CODES.items()}
+_PLACE: Final = 5
+"""Bytes of an exception: a position of four, a status of one."""
+
+
+def pack_numbers(numbers: Sequence[str]) -> bytes:
+    """Write numbers (digits only) as bytes."""
+    text = _GAP.join(numbers)
+    return bytes.fromhex(text + _GAP if len(text) % 2 else text)
+
+
+def unpack_numbers(packed: bytes) -> list[str]:
+    """Read what `pack_numbers` wrote."""
+    return packed.hex().rstrip(_GAP).split(_GAP)
+
+
+def pack_rows(rows: Sequence[int]) -> bytes | None:
+    """Write ascending positions as bytes; None where they are consecutive, which is what most chunks have."""
+    if rows[-1] - rows[0] + 1 == len(rows):
+        return None
+    runs: list[int] = []  # how many follow one another, and how many are left out before the next
+    begin = end = rows[0]
+    for row in rows:
+        if row != end:
+            runs += (end - begin, row - end)
+            begin = row
+        end = row + 1
+    runs.append(end - begin)
+    packed = json.dumps(runs, separators=(",", ":")).encode()
+    return zlib.compress(packed, 1) if len(packed) > _WORTH_ZIPPING else packed
+
+
+def unpack_rows(first: int, count: int, packed: bytes | None) -> Sequence[int]:
+    """Read what `pack_rows` wrote.
+
+    Args:
+        first: The first position.
+        count: How many there are.
+        packed: The bytes.
+    """
+    if packed is None:
+        return range(first, first + count)
+    runs = json.loads(packed if packed.startswith(b"[") else zlib.decompress(packed))
+    rows: list[int] = []
+    for at in range(0, len(runs), 2):
+        rows.extend(range(first, first + runs[at]))
+        first += runs[at] + (runs[at + 1] if at + 1 < len(runs) else 0)
+    return rows
+
+
+def pack_others(statuses: StatusColumn) -> bytes | None:
+    """Write the exceptions of a column as bytes; None where there are none."""
+    if not statuses.others:
+        return None
+    return _little(array("I", statuses.others)).tobytes() + bytes(
+        map(_CODES.__getitem__, statuses.others.values())
+    )
+
+
+def unpack_others(packed: bytes | None) -> dict[int, Status]:
+    """Read what `pack_others` wrote."""
+    if packed is None:
+        return {}
+    places = array("I")
+    count = len(packed) // _PLACE
+    places.frombytes(packed[: count * places.itemsize])
+    return dict(
+        zip(_little(places), map(_STATUSES.__getitem__, packed[count * places.itemsize :]), strict=True)
+    )
+
+
+def pack_details(details: Mapping[int, str]) -> str | None:
+    """Write explanations by position as text; None where there are none."""
+    return json.dumps(list(details.items()), separators=(",", ":")) if details else None
+
+
+def unpack_details(packed: str | None) -> dict[int, str]:
+    """Read what `pack_details` wrote."""
+    return {} if packed is None else {int(at): words for at, words in json.loads(packed)}
+
+
+def _little(column: "array[int]") -> "array[int]":
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column

@@ -1,0 +1,348 @@
+"""A journal in one SQLite file: the embedded default.
+
+Why a power cut cannot make a text go out twice. A request leaves only after `SendLog.claim` has returned, and
+that returns only after the commit. With ``synchronous=FULL`` a commit in write-ahead mode is not reported before
+the log is on the disk (``fsync``); with NORMAL it would be, and a claim could be lost: the chunk would still
+read `planned`, and a resume would send it again. The name of a new file is made durable with its folder. Of what
+comes after the claim nothing needs to be durable: a result that is lost leaves the chunk `submitting`, which is
+`unknown` to whoever opens the journal next, is looked for, and is held.
+
+Why a second process cannot send what the first is sending. The lock (`smspop_async.journal.opening`) is taken
+before the file is read, and held until the last order is carried out. Claims are compare-and-swap all the same.
+"""
+
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+import anyio.to_thread
+
+from smspop_async.api.models import Status
+from smspop_async.errors import JournalError
+from smspop_async.journal import reading, statements
+from smspop_async.journal.base import (
+    ChunkState,
+    LineRun,
+    PlannedChunk,
+    RejectedRow,
+    SendPlan,
+    SendRecord,
+    SendState,
+    StoredChunk,
+    StoredRows,
+    Verdict,
+)
+from smspop_async.journal.commit import GroupCommit
+from smspop_async.journal.opening import Opened, check_file, own, read_only
+from smspop_async.journal.schema import chunk_id
+
+_TOKEN_BITS: Final = 62
+_AHEAD: Final = 16
+"""Orders of planning that may wait for the disk."""
+
+
+class SqliteJournal:
+    """A journal in a file, for ``send``, ``stream`` and ``resume``; ``journal="welcome.db"`` makes one of the path.
+
+    Use it as a context manager to keep it open over several sends: ``async with SqliteJournal(path) as journal``. One
+    process at a time can hold it; `list_sends` and `read_report` read it at any time. It holds phone numbers and
+    messages, so only its owner may read the file; the API token is never in it.
+
+    Args:
+        path: The file; it is made if there is none.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, clock: Callable[[], float] = time.time) -> None:
+        self.path: Path = Path(path)
+        self._clock = clock
+        self._users = 0
+        self._opening = anyio.Lock()
+        self._opened: Opened | None = None
+        self._commit: GroupCommit | None = None
+
+    def __repr__(self) -> str:
+        return f"SqliteJournal({str(self.path)!r})"
+
+    async def __aenter__(self) -> Self:
+        """Open the file, or count one more user of it.
+
+        Raises:
+            JournalError: it cannot be used; the words say why, and what to do.
+        """
+        async with self._opening:
+            if self._commit is None:
+                await self._open()
+            self._users += 1
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            async with self._opening:
+                self._users -= 1
+                if self._users == 0:
+                    await self._close()
+
+    async def _open(self) -> None:
+        # A cancellation must not lose a lock that the thread has taken.
+        with anyio.CancelScope(shield=True):
+            self._opened = await anyio.to_thread.run_sync(own, self.path)
+            self._commit = GroupCommit(self._opened.connection, self.path)
+            try:
+                await self._commit.run(partial(statements.give_up_claims, now=self._clock()))
+                await self._commit.run(statements.give_up_plans)
+            except BaseException:
+                await self._close()
+                raise
+
+    async def _close(self) -> None:
+        opened, commit = self._opened, self._commit
+        self._opened = self._commit = None
+        if commit is not None:
+            await commit.aclose()
+        if opened is not None:
+            await anyio.to_thread.run_sync(opened.close)
+
+    async def sends(self) -> list[SendRecord]:
+        """All sends in the journal, in the order of their beginnings.
+
+        Raises:
+            JournalError: it is not open, or cannot be read.
+        """
+        return [record for _, record in await self._writer.run(reading.read_sends)]
+
+    @property
+    def _writer(self) -> GroupCommit:
+        if self._commit is None:
+            raise JournalError(f"The journal {self.path} is not open: use it as `async with`.")
+        return self._commit
+
+    async def begin(self, plan: SendPlan, *, streaming: bool) -> "SendLog":
+        """Enter a new send.
+
+        Args:
+            plan: What it is.
+            streaming: Whether it sends before all its contacts are in the journal.
+        """
+        state = SendState.STREAMING if streaming else SendState.PLANNING
+        send = await self._writer.run(partial(statements.begin, plan=plan, state=state, now=self._clock()))
+        return SendLog(writer=self._writer, path=self.path, send=send, clock=self._clock)
+
+    async def reopen(self, run: str) -> "SendLog":
+        """Go on with a send.
+
+        Raises:
+            JournalError: there is none of this token.
+        """
+        for send, record in await self._writer.run(reading.read_sends):
+            if record.run == run:
+                return SendLog(writer=self._writer, path=self.path, send=send, clock=self._clock)
+        raise JournalError(
+            f"The journal {self.path} has no send {run!r}: `smspop report {self.path}` lists them."
+        )
+
+
+class SendLog:
+    """One send in a journal. Orders are carried out in the order in which they are given.
+
+    Args:
+        writer: The journal's thread.
+        path: The journal.
+        send: The send's id.
+        clock: Seconds since the epoch.
+    """
+
+    def __init__(self, *, writer: GroupCommit, path: Path, send: int, clock: Callable[[], float]) -> None:
+        self._writer = writer
+        self._path = path
+        self._send = send
+        self._clock = clock
+        self._tokens: dict[int, int] = {}
+        self._waiting = 0
+        self.failed: Callable[[JournalError], object] = lambda _: None
+        """Told about an order that could not be carried out and that nobody waited for."""
+
+    async def plan(
+        self,
+        chunks: Sequence[PlannedChunk],
+        *,
+        rejected: Sequence[RejectedRow] = (),
+        lines: Sequence[LineRun] = (),
+        total: int,
+    ) -> None:
+        """Enter rows. They are durable when the next order that is waited for is.
+
+        Raises:
+            JournalError: nothing can be written.
+        """
+        act = partial(
+            statements.plan, send=self._send, chunks=chunks, rejected=rejected, lines=lines, total=total
+        )
+        self._waiting += 1
+        if self._waiting < _AHEAD:
+            self._writer.put(act, self._fail)
+        else:
+            self._waiting = 0
+            await self._writer.run(act)
+
+    async def mark(self, state: SendState, note: str = "") -> None:
+        """Say where the send stands, durably.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        await self._writer.run(partial(statements.mark, send=self._send, state=state, note=note))
+
+    async def claim(self, seq: int) -> None:
+        """Write down durably that a chunk is about to leave. Only after this returned may it.
+
+        Raises:
+            JournalError: it is not written; the chunk must not leave.
+        """
+        token = self._tokens[seq] = secrets.randbits(_TOKEN_BITS)
+        at = chunk_id(self._send, seq)
+        await self._writer.run(partial(statements.claim, chunk=at, token=token, now=self._clock()))
+
+    def release(self, seq: int, status: Status = Status.NOT_SUBMITTED, words: str = "") -> None:
+        """A chunk that was claimed is proven unsent, and may be claimed again."""
+        token = self._tokens.pop(seq, None)
+        if token is not None:
+            self._order(statements.release, seq, token=token, status=status, words=words)
+
+    def settle(self, seq: int, verdict: Verdict) -> None:
+        """Write down what became of a chunk that was claimed. One that may be found later keeps its claim."""
+        keep = verdict.state is ChunkState.UNKNOWN
+        token = self._tokens.get(seq) if keep else self._tokens.pop(seq, None)
+        if token is not None:
+            self._order(statements.settle, seq, token=token, verdict=verdict)
+
+    def replace(self, seq: int, by: Sequence[PlannedChunk], words: str) -> None:
+        """Put the contacts of a chunk that was claimed into other chunks."""
+        token = self._tokens.pop(seq, None)
+        if token is not None:
+            self._order(statements.replace, seq, token=token, send=self._send, by=by, words=words)
+
+    def _order(self, act: Callable[..., None], seq: int, **words: object) -> None:
+        try:
+            self._writer.put(
+                partial(act, chunk=chunk_id(self._send, seq), now=self._clock(), **words), self._fail
+            )
+        except JournalError as error:
+            self._fail(error)
+
+    def _fail(self, error: JournalError) -> None:
+        self.failed(error)
+
+    async def finish(self, note: str) -> None:
+        """Carry out all orders, and say what stopped the send, if anything did.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        await self._writer.run(partial(statements.note, send=self._send, words=note))
+
+    # Reading.
+
+    async def last_seq(self) -> int:
+        """The highest number of a chunk."""
+        return await self._writer.run(partial(reading.last_seq, send=self._send))
+
+    async def planned(self, *, after: int, limit: int) -> list[StoredChunk]:
+        """Chunks that are to be sent, by their numbers."""
+        return await self._chunks(ChunkState.PLANNED, after, limit)
+
+    async def unknown(self, *, after: int, limit: int) -> list[StoredChunk]:
+        """Chunks that may have been sent; whoever asks holds their claims."""
+        chunks = await self._chunks(ChunkState.UNKNOWN, after, limit)
+        self._tokens.update({chunk.planned.seq: chunk.token for chunk in chunks})
+        return chunks
+
+    async def _chunks(self, state: ChunkState, after: int, limit: int) -> list[StoredChunk]:
+        return await self._writer.run(
+            partial(reading.read_chunks, send=self._send, state=state, after=after, limit=limit)
+        )
+
+    def reader(self) -> "SendReader":
+        """Read what the send has on the disk, in a thread."""
+        return SendReader(read_only(self._path), self._send)
+
+
+class SendReader:
+    """Reads one send of a journal, on a connection of its own. Blocks: for a thread, or a program without a loop.
+
+    Args:
+        connection: Closed by `close`.
+        send: The send's id.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, send: int) -> None:
+        self._connection = connection
+        self._send = send
+
+    def rows(self) -> Iterator[StoredRows]:
+        """Every row in input order."""
+        return reading.read_rows(self._connection, self._send)
+
+    def decided(self) -> Iterator[tuple[int, int, Verdict]]:
+        """Number, contacts and verdict of every campaign that was submitted."""
+        return reading.read_decided(self._connection, self._send)
+
+    def discrepancies(self) -> Iterator[tuple[int, str]]:
+        """Number of a campaign, and where the API contradicted itself about it."""
+        return reading.read_discrepancies(self._connection, self._send)
+
+    def counts(self) -> Mapping[Status, int]:
+        """How many rows have which status."""
+        return reading.count_statuses(self._connection, self._send)
+
+    def last_event(self) -> float:
+        """Seconds since the epoch at which a chunk last changed its state, or 0."""
+        return reading.last_event(self._connection, self._send)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+
+def list_sends(path: str | os.PathLike[str]) -> list[SendRecord]:
+    """The sends of a journal, in the order of their beginnings. Blocks; also while another process writes it.
+
+    Raises:
+        JournalError: there is none, or it cannot be read.
+    """
+    connection = read_only(Path(path))
+    try:
+        return [record for _, record in reading.read_sends(connection)]
+    finally:
+        connection.close()
+
+
+def open_send(path: str | os.PathLike[str], run: str) -> SendReader:
+    """Open one send of a journal for reading. Blocks; also while another process writes it.
+
+    Raises:
+        JournalError: there is none, or it cannot be read.
+    """
+    connection = read_only(Path(path))
+    for send, record in reading.read_sends(connection):
+        if record.run == run:
+            return SendReader(connection, send)
+    connection.close()
+    raise JournalError(f"The journal {path} has no send {run!r}: `smspop report {path}` lists them.")
+
+
+def check_journal(path: str | os.PathLike[str]) -> None:
+    """Tell whether a path is a journal, without opening it for writing. Blocks.
+
+    Raises:
+        JournalError: it is none.
+    """
+    check_file(Path(path))

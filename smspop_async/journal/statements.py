@@ -1,0 +1,239 @@
+"""What is written into a journal: each function is one order, carried out in the transaction of a group.
+
+Every change of a chunk's state is a compare-and-swap: it names the state it expects and the token of the claim, and
+where nothing matches it raises `StaleClaimError` before it has written anything.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from smspop_async.api.models import Status
+from smspop_async.journal import packing
+from smspop_async.journal.base import (
+    ChunkState,
+    LineRun,
+    PlannedChunk,
+    RejectedRow,
+    SendPlan,
+    SendState,
+    StaleClaimError,
+    Verdict,
+)
+from smspop_async.journal.schema import chunk_id
+
+LEFT_BEHIND = "the process that was sending this campaign died; it may have been sent"
+
+_EVENT = "INSERT INTO chunk_event (chunk_id, at, state, note) VALUES (?, ?, ?, ?)"
+
+
+def begin(connection: sqlite3.Connection, *, plan: SendPlan, state: SendState, now: float) -> int:
+    """Enter a send and return its id."""
+    row = connection.execute(
+        "INSERT INTO send (run, name, sender_id, message, base_url, settings, created_at, state)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        (
+            plan.run,
+            plan.name,
+            plan.sender_id,
+            plan.message,
+            plan.base_url,
+            json.dumps(plan.settings),
+            now,
+            state.value,
+        ),
+    ).fetchone()
+    return int(row[0])
+
+
+def mark(connection: sqlite3.Connection, *, send: int, state: SendState, note: str = "") -> None:
+    """Say where a send stands."""
+    connection.execute("UPDATE send SET state = ?, note = ? WHERE id = ?", (state.value, note, send))
+    if state is SendState.ABANDONED:
+        connection.execute(
+            "UPDATE chunk SET state = 'failed', detail = ? WHERE state = 'planned' AND id BETWEEN ? AND ?",
+            (note, chunk_id(send, 0), chunk_id(send + 1, 0) - 1),
+        )
+
+
+def note(connection: sqlite3.Connection, *, send: int, words: str) -> None:
+    """Say what stopped a send, or that nothing did."""
+    connection.execute("UPDATE send SET note = ? WHERE id = ?", (words, send))
+
+
+def plan(
+    connection: sqlite3.Connection,
+    *,
+    send: int,
+    chunks: Sequence[PlannedChunk],
+    rejected: Iterable[RejectedRow],
+    lines: Iterable[LineRun],
+    total: int,
+) -> None:
+    """Enter rows: those to send in chunks, and those not.
+
+    Args:
+        connection: The journal.
+        send: The send's id.
+        chunks: New chunks.
+        rejected: Rows that are never submitted.
+        lines: Where the lines of the file take another step than the rows.
+        total: Rows read so far.
+    """
+    phrase = partial(_phrase, connection)
+    insert_chunks(connection, send=send, chunks=chunks)
+    connection.executemany(
+        "INSERT INTO rejected VALUES (?, ?, ?, ?, ?)",
+        ((send, row.row, row.status.value, row.shown, phrase(row.detail)) for row in rejected),
+    )
+    connection.executemany(
+        "INSERT INTO line_run VALUES (?, ?, ?)", ((send, run.row, run.line) for run in lines)
+    )
+    connection.execute("UPDATE send SET total = ? WHERE id = ?", (total, send))
+
+
+def insert_chunks(connection: sqlite3.Connection, *, send: int, chunks: Sequence[PlannedChunk]) -> None:
+    """Enter chunks as planned."""
+    text, text_id = None, 0
+    for chunk in chunks:
+        if chunk.text != text:
+            text, text_id = chunk.text, _phrase(connection, chunk.text)
+        at = chunk_id(send, chunk.seq)
+        connection.execute(
+            "INSERT INTO chunk (id, state, contacts, first_row, text_id, status, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                at,
+                ChunkState.PLANNED.value,
+                len(chunk.numbers),
+                chunk.rows[0],
+                text_id,
+                chunk.status.value,
+                chunk.detail,
+            ),
+        )
+        connection.execute(
+            "INSERT INTO chunk_contacts VALUES (?, ?, ?)",
+            (at, packing.pack_rows(chunk.rows), packing.pack_numbers(chunk.numbers)),
+        )
+
+
+def claim(connection: sqlite3.Connection, *, chunk: int, token: int, now: float) -> None:
+    """Claim a chunk: planned -> submitting.
+
+    Raises:
+        StaleClaimError: it is not planned.
+    """
+    _swapped(
+        connection.execute(
+            "UPDATE chunk SET state = 'submitting', token = ?, claimed_at = ? WHERE id = ? AND state = 'planned'",
+            (token, now, chunk),
+        )
+    )
+    connection.execute(_EVENT, (chunk, now, ChunkState.SUBMITTING.value, ""))
+
+
+def release(
+    connection: sqlite3.Connection, *, chunk: int, token: int, now: float, status: Status, words: str
+) -> None:
+    """Give a claim back: submitting -> planned, for it is proven unsent.
+
+    Raises:
+        StaleClaimError: it is not claimed by this token.
+    """
+    _swapped(
+        connection.execute(
+            "UPDATE chunk SET state = 'planned', status = ?, detail = ?"
+            " WHERE id = ? AND state = 'submitting' AND token = ?",
+            (status.value, words, chunk, token),
+        )
+    )
+    connection.execute(_EVENT, (chunk, now, ChunkState.PLANNED.value, words))
+
+
+def settle(connection: sqlite3.Connection, *, chunk: int, token: int, now: float, verdict: Verdict) -> None:
+    """Decide a chunk: submitting or unknown -> done, failed or unknown.
+
+    Raises:
+        StaleClaimError: it is not claimed by this token.
+    """
+    statuses = verdict.statuses
+    _swapped(
+        connection.execute(
+            "UPDATE chunk SET state = ?, status = ?, common = ?, sent = ?, failed = ?, detail = ?, others = ?,"
+            " details = ? WHERE id = ? AND token = ? AND state IN ('submitting', 'unknown')",
+            (
+                verdict.state.value,
+                verdict.status.value,
+                statuses.common.value if statuses is not None else None,
+                verdict.summary.sent,
+                verdict.summary.failed,
+                verdict.detail,
+                packing.pack_others(statuses) if statuses is not None else None,
+                packing.pack_details(verdict.details),
+                chunk,
+                token,
+            ),
+        )
+    )
+    connection.execute(_EVENT, (chunk, now, verdict.state.value, "; ".join(verdict.discrepancies)))
+
+
+def replace(
+    connection: sqlite3.Connection,
+    *,
+    send: int,
+    chunk: int,
+    token: int,
+    now: float,
+    words: str,
+    by: Sequence[PlannedChunk],
+) -> None:
+    """Put a chunk's contacts into others: submitting or unknown -> replaced.
+
+    Raises:
+        StaleClaimError: it is not claimed by this token.
+    """
+    _swapped(
+        connection.execute(
+            "UPDATE chunk SET state = 'replaced' WHERE id = ? AND token = ? AND state IN ('submitting', 'unknown')",
+            (chunk, token),
+        )
+    )
+    connection.execute(_EVENT, (chunk, now, ChunkState.REPLACED.value, words))
+    insert_chunks(connection, send=send, chunks=by)
+
+
+def give_up_claims(connection: sqlite3.Connection, *, now: float) -> None:
+    """Make unknown what was submitting, for all that a dead process has left behind."""
+    connection.execute(
+        "INSERT INTO chunk_event (chunk_id, at, state, note)"
+        " SELECT id, ?, 'unknown', ? FROM chunk WHERE state = 'submitting'",
+        (now, LEFT_BEHIND),
+    )
+    connection.execute(
+        "UPDATE chunk SET state = 'unknown', status = ?, detail = ? WHERE state = 'submitting'",
+        (Status.UNKNOWN.value, LEFT_BEHIND),
+    )
+
+
+def _swapped(cursor: sqlite3.Cursor) -> None:
+    if cursor.rowcount != 1:
+        raise StaleClaimError(
+            "The chunk does not stand in the journal as this run left it; it was not submitted."
+        )
+
+
+def _phrase(connection: sqlite3.Connection, body: str) -> int:
+    """The id of a text, which is kept once."""
+    row = connection.execute("SELECT id FROM phrase WHERE body = ?", (body,)).fetchone()
+    if row is None:
+        row = connection.execute("INSERT INTO phrase (body) VALUES (?) RETURNING id", (body,)).fetchone()
+    return int(row[0])
+
+
+def give_up_plans(connection: sqlite3.Connection) -> None:
+    """Abandon all sends whose process died before their contacts were written down."""
+    words = "the process died while the list was being read; nothing of this send went out"
+    for (send,) in connection.execute("SELECT id FROM send WHERE state = 'planning'").fetchall():
+        mark(connection, send=send, state=SendState.ABANDONED, note=words)
