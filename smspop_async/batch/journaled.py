@@ -23,10 +23,10 @@ from smspop_async.errors import ContactSourceError, JournalError
 from smspop_async.journal.base import ChunkState, LineRun, RejectedRow, SendState, StoredChunk
 from smspop_async.journal.sqlite import SendLog, SqliteJournal
 
-_KEPT: Final = 50_000
+_KEPT: Final = 100_000
 """Contacts that are kept in memory after they were written down."""
-_TOGETHER: Final = 4_000
-"""Rows that are written down with one order."""
+_TOGETHER: Final = 20_000
+"""Rows that are written down with one order: a transaction costs as much as forty chunks of five hundred."""
 _READ: Final = 16
 """Chunks that are read back at once."""
 

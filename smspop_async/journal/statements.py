@@ -7,12 +7,12 @@ where nothing matches it raises `StaleClaimError` before it has written anything
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from functools import partial
+from functools import cache, partial
+from typing import Final
 
 from smspop_async.api.models import Status
 from smspop_async.journal import packing
 from smspop_async.journal.base import (
-    ChunkState,
     LineRun,
     PlannedChunk,
     RejectedRow,
@@ -25,7 +25,8 @@ from smspop_async.journal.schema import chunk_id
 
 LEFT_BEHIND = "the process that was sending this campaign died; it may have been sent"
 
-_EVENT = "INSERT INTO chunk_event (chunk_id, at, state, note) VALUES (?, ?, ?, ?)"
+_AT_ONCE: Final = 32
+"""Chunks that are entered with one statement."""
 
 
 def begin(connection: sqlite3.Connection, *, plan: SendPlan, state: SendState, now: float) -> int:
@@ -95,27 +96,37 @@ def plan(
 
 def insert_chunks(connection: sqlite3.Connection, *, send: int, chunks: Sequence[PlannedChunk]) -> None:
     """Enter chunks as planned."""
-    text, text_id = None, 0
-    for chunk in chunks:
-        if chunk.text != text:
-            text, text_id = chunk.text, _phrase(connection, chunk.text)
-        at = chunk_id(send, chunk.seq)
-        connection.execute(
-            "INSERT INTO chunk (id, state, contacts, first_row, text_id, status, detail) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
+    texts: dict[str, int] = {}
+    for begin in range(0, len(chunks), _AT_ONCE):
+        some = chunks[begin : begin + _AT_ONCE]
+        rows: list[object] = []
+        contacts: list[object] = []
+        for chunk in some:
+            if chunk.text not in texts:
+                texts = {chunk.text: _phrase(connection, chunk.text)}
+            at = chunk_id(send, chunk.seq)
+            rows += (
                 at,
-                ChunkState.PLANNED.value,
                 len(chunk.numbers),
                 chunk.rows[0],
-                text_id,
+                texts[chunk.text],
                 chunk.status.value,
                 chunk.detail,
-            ),
-        )
-        connection.execute(
-            "INSERT INTO chunk_contacts VALUES (?, ?, ?)",
-            (at, packing.pack_rows(chunk.rows), packing.pack_numbers(chunk.numbers)),
-        )
+            )
+            contacts += (at, packing.pack_rows(chunk.rows), packing.pack_numbers(chunk.numbers))
+        connection.execute(_insert_chunks(len(some)), rows)
+        connection.execute(_insert_contacts(len(some)), contacts)
+
+
+@cache
+def _insert_chunks(count: int) -> str:
+    values = ", ".join(["(?, 'planned', ?, ?, ?, ?, ?)"] * count)
+    return f"INSERT INTO chunk (id, state, contacts, first_row, text_id, status, detail) VALUES {values}"  # noqa: S608
+
+
+@cache
+def _insert_contacts(count: int) -> str:
+    return f"INSERT INTO chunk_contacts VALUES {', '.join(['(?, ?, ?)'] * count)}"  # noqa: S608
 
 
 def claim(connection: sqlite3.Connection, *, chunk: int, token: int, now: float) -> None:
@@ -126,11 +137,11 @@ def claim(connection: sqlite3.Connection, *, chunk: int, token: int, now: float)
     """
     _swapped(
         connection.execute(
-            "UPDATE chunk SET state = 'submitting', token = ?, claimed_at = ? WHERE id = ? AND state = 'planned'",
-            (token, now, chunk),
+            "UPDATE chunk SET state = 'submitting', token = ?, claimed_at = ?, changed_at = ?, note = ''"
+            " WHERE id = ? AND state = 'planned'",
+            (token, now, now, chunk),
         )
     )
-    connection.execute(_EVENT, (chunk, now, ChunkState.SUBMITTING.value, ""))
 
 
 def release(
@@ -143,12 +154,11 @@ def release(
     """
     _swapped(
         connection.execute(
-            "UPDATE chunk SET state = 'planned', status = ?, detail = ?"
+            "UPDATE chunk SET state = 'planned', status = ?, detail = ?, changed_at = ?, note = ?"
             " WHERE id = ? AND state = 'submitting' AND token = ?",
-            (status.value, words, chunk, token),
+            (status.value, words, now, words, chunk, token),
         )
     )
-    connection.execute(_EVENT, (chunk, now, ChunkState.PLANNED.value, words))
 
 
 def settle(connection: sqlite3.Connection, *, chunk: int, token: int, now: float, verdict: Verdict) -> None:
@@ -161,7 +171,8 @@ def settle(connection: sqlite3.Connection, *, chunk: int, token: int, now: float
     _swapped(
         connection.execute(
             "UPDATE chunk SET state = ?, status = ?, common = ?, sent = ?, failed = ?, detail = ?, others = ?,"
-            " details = ? WHERE id = ? AND token = ? AND state IN ('submitting', 'unknown')",
+            " details = ?, changed_at = ?, note = ?"
+            " WHERE id = ? AND token = ? AND state IN ('submitting', 'unknown')",
             (
                 verdict.state.value,
                 verdict.status.value,
@@ -171,12 +182,13 @@ def settle(connection: sqlite3.Connection, *, chunk: int, token: int, now: float
                 verdict.detail,
                 packing.pack_others(statuses) if statuses is not None else None,
                 packing.pack_details(verdict.details),
+                now,
+                "; ".join(verdict.discrepancies),
                 chunk,
                 token,
             ),
         )
     )
-    connection.execute(_EVENT, (chunk, now, verdict.state.value, "; ".join(verdict.discrepancies)))
 
 
 def replace(
@@ -196,24 +208,20 @@ def replace(
     """
     _swapped(
         connection.execute(
-            "UPDATE chunk SET state = 'replaced' WHERE id = ? AND token = ? AND state IN ('submitting', 'unknown')",
-            (chunk, token),
+            "UPDATE chunk SET state = 'replaced', changed_at = ?, note = ?"
+            " WHERE id = ? AND token = ? AND state IN ('submitting', 'unknown')",
+            (now, words, chunk, token),
         )
     )
-    connection.execute(_EVENT, (chunk, now, ChunkState.REPLACED.value, words))
     insert_chunks(connection, send=send, chunks=by)
 
 
 def give_up_claims(connection: sqlite3.Connection, *, now: float) -> None:
     """Make unknown what was submitting, for all that a dead process has left behind."""
     connection.execute(
-        "INSERT INTO chunk_event (chunk_id, at, state, note)"
-        " SELECT id, ?, 'unknown', ? FROM chunk WHERE state = 'submitting'",
-        (now, LEFT_BEHIND),
-    )
-    connection.execute(
-        "UPDATE chunk SET state = 'unknown', status = ?, detail = ? WHERE state = 'submitting'",
-        (Status.UNKNOWN.value, LEFT_BEHIND),
+        "UPDATE chunk SET state = 'unknown', status = ?, detail = ?, changed_at = ?, note = ?"
+        " WHERE state = 'submitting'",
+        (Status.UNKNOWN.value, LEFT_BEHIND, now, LEFT_BEHIND),
     )
 
 
