@@ -168,6 +168,7 @@ def test_values_take_keywords_only(name: str) -> None:
             in (
                 "Batch",
                 "SmsPop",
+                "SqliteJournal",
             )
         )
         return

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Final, cast
 from anyio.lowlevel import checkpoint
 from attrs import field, frozen
 
-from smspop_async.api.classify import Accepted, Verdict
+from smspop_async.api.classify import Accepted, Rejected, Verdict
+from smspop_async.api.columns import counted
 from smspop_async.api.listing import list_pages, look_at_page
-from smspop_async.api.models import Campaign, CampaignResult
-from smspop_async.api.submit import Attempt, Submission
+from smspop_async.api.models import Campaign, CampaignResult, Status
+from smspop_async.api.submit import Attempt, Submission, Submitter
 from smspop_async.api.wire import NAME_LIMIT, Envelope, Page
 from smspop_async.contacts.numbers import PARSED_AT_ONCE, InvalidNumber
 from smspop_async.contacts.plan import SHORTEST
 from smspop_async.contacts.sources import read_slabs
 from smspop_async.errors import ConfigurationError, ContactSourceError, SmsPopError
+from smspop_async.events import CampaignSettled, is_heard, notify
 from smspop_async.message import check_message
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class Campaigns:
         submission = await prepare(
             self._client, name=name, message=message, sender_id=sender_id, contacts=contacts
         )
-        return result_or_error(await self._client.submitter.submit(submission, Attempt()))
+        return result_or_error(await _submit_one(self._client.submitter, submission, Attempt()))
 
     async def list(self) -> AsyncIterator[Campaign]:
         """Iterate over the account's campaigns, page by page, in the API's order.
@@ -156,7 +158,7 @@ class RawCampaigns:
             self._client, name=name, message=message, sender_id=sender_id, contacts=contacts
         )
         attempt = Attempt()
-        verdict = await self._client.submitter.submit(submission, attempt)
+        verdict = await _submit_one(self._client.submitter, submission, attempt)
         reply = attempt.reply
         if reply is None:
             result_or_error(verdict)
@@ -181,6 +183,28 @@ class RawCampaigns:
         return RawPage(
             status=look.reply.status, headers=look.reply.headers, body=look.reply.body, page=look.page
         )
+
+
+async def _submit_one(submitter: Submitter, submission: Submission, attempt: Attempt) -> Verdict:
+    """Submit a campaign that is part of no run, and tell what became of it, however it ends."""
+    try:
+        return await submitter.submit(submission, attempt)
+    finally:
+        if is_heard(submitter.observer):
+            notify(submitter.observer, _settled(submission, attempt))
+
+
+def _settled(submission: Submission, attempt: Attempt) -> CampaignSettled:
+    contacts = len(submission.numbers)
+    if isinstance(attempt.verdict, Accepted):
+        statuses = counted(attempt.verdict.settlement.statuses)
+        status = Status.ACCEPTED
+    else:
+        refused = isinstance(attempt.verdict, Rejected)
+        unsent = Status.REJECTED if refused else Status.NOT_SUBMITTED
+        status = Status.UNKNOWN if attempt.may_have_left else unsent
+        statuses = {status.value: contacts}
+    return CampaignSettled(name=submission.name, contacts=contacts, outcome=status.value, statuses=statuses)
 
 
 def result_or_error(verdict: Verdict) -> CampaignResult:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import Self
 
@@ -30,6 +29,7 @@ from smspop_async.config import (
 )
 from smspop_async.contacts.numbers import InvalidNumber, Normaliser
 from smspop_async.contacts.roster import ledger_at_hand
+from smspop_async.courier import Courier, close
 from smspop_async.errors import ConfigurationError
 from smspop_async.events import Observer
 
@@ -92,7 +92,7 @@ class ApiClient:
             timeouts=resolve_timeout(timeout),
             url=_checked_url(self.url(CAMPAIGNS)),
             headers=partial(_headers, source),
-            observer=on_event,
+            observer=None if on_event is None else Courier(on_event),
         )
 
     def __repr__(self) -> str:
@@ -162,13 +162,16 @@ class ApiClient:
             headers=mine.headers if token is None else partial(_headers, resolve_token(token)),
             timeouts=mine.timeouts if timeout is None else resolve_timeout(timeout),
             retry=mine.retry if retry is None else retry,
-            observer=mine.observer if on_event is None else on_event,
+            observer=mine.observer if on_event is None else Courier(on_event),
         )
         return copy
 
     async def aclose(self) -> None:
         """Close the connections. A borrowed session stays open. Safe to call twice."""
-        await self._shared.transport.aclose()
+        try:
+            await self._shared.transport.aclose()
+        finally:
+            await close(self._submitter.observer)
 
     async def __aenter__(self) -> Self:
         return self
@@ -241,8 +244,8 @@ def check_observer(on_event: object) -> None:
     Raises:
         ConfigurationError: it is no function, or an async one, which nobody would await.
     """
-    if on_event is not None and (not callable(on_event) or iscoroutinefunction(on_event)):
-        raise ConfigurationError("on_event must be a plain function that takes one event.")
+    if on_event is not None and not callable(on_event):
+        raise ConfigurationError("on_event must be a function, plain or async, that takes one event.")
 
 
 def resolve_timeout(timeout: Timeout) -> Timeouts:

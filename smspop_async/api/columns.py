@@ -4,6 +4,7 @@ A run settles ten million contacts. As a list of members of an enum they would b
 all of them are `Status.SENT`, so what is kept is that word, how many, and the few that differ.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
 from typing import cast, overload
@@ -59,3 +60,10 @@ class StatusColumn(Sequence[Status]):
         """How many contacts have this status."""
         exceptions = sum(status == value for status in self.others.values())
         return exceptions + (self.length - len(self.others) if self.common == value else 0)
+
+
+def counted(statuses: StatusColumn) -> dict[str, int]:
+    """How many contacts have which status, by its word."""
+    counts = Counter(status.value for status in statuses.others.values())
+    counts[statuses.common.value] += statuses.length - len(statuses.others)
+    return {word: contacts for word, contacts in counts.items() if contacts}

@@ -75,6 +75,8 @@ class Submission:
     numbers: Sequence[str] = field(repr=False)
     message: str = field(repr=False)
     """What an error may not quote."""
+    run: str = ""
+    """The run that it is part of, or ""."""
     normalise: Callable[[str], str | None] | None = field(default=None, repr=False)
     claim: Callable[[], Awaitable[None]] | None = field(default=None, repr=False)
     """Makes the intent to send durable; raises JournalError where it cannot, and then nothing leaves."""
@@ -188,7 +190,9 @@ class Submitter:
         reason = type(error).__name__
         notify(
             self.observer,
-            CampaignRetried(name=submission.name, attempt=attempt.count, delay=delay, reason=reason),
+            CampaignRetried(
+                name=submission.name, attempt=attempt.count, delay=delay, reason=reason, run=submission.run
+            ),
         )
 
     def context(
@@ -235,8 +239,10 @@ class Submitter:
                     return Unsent(error=ConfigurationError(_ABANDONED))
             payload = attempt.payload = self.transport.payload(submission.body)
             if is_heard(self.observer):
+                contacts = len(submission.numbers)
                 notify(
-                    self.observer, CampaignSubmitted(name=submission.name, contacts=len(submission.numbers))
+                    self.observer,
+                    CampaignSubmitted(name=submission.name, contacts=contacts, run=submission.run),
                 )
             try:
                 attempt.reply = await self.transport.post(self.url, payload, headers, self.timeouts)

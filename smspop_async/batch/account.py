@@ -12,7 +12,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from smspop_async.api.columns import StatusColumn
+from smspop_async.api.columns import StatusColumn, counted
 from smspop_async.api.models import Status, Summary
 from smspop_async.api.settle import Settlement
 from smspop_async.batch.campaigns import CampaignBook
@@ -106,7 +106,7 @@ class Account:
                 discrepancies=settlement.discrepancies,
             )
             self.log.settle(part.seq, verdict)
-        self._note(part, Status.ACCEPTED, detail, settlement.summary)
+        self._note(part, Status.ACCEPTED, detail, settlement.summary, settlement.statuses)
 
     async def ended(self, part: Part, status: Status, detail: str, *, again: bool = False) -> None:
         """All contacts of the campaign have the same outcome.
@@ -129,7 +129,8 @@ class Account:
                 self.log.release(part.seq, for_contacts, words)
             else:
                 self.log.settle(part.seq, Verdict(state=_STATES[status], status=for_contacts, detail=words))
-        self._note(part, status, detail, Summary())
+        statuses = StatusColumn(common=for_contacts, length=len(part.chunk))
+        self._note(part, status, detail, Summary(), statuses)
 
     def hold(self, part: Part, detail: str) -> None:
         """The campaign is UNKNOWN for now, and is being looked for: `ended` or `settled` follows."""
@@ -158,11 +159,20 @@ class Account:
             {at: row.detail for at, row in enumerate(rows)},
         )
 
-    def _note(self, part: Part, status: Status, detail: str, summary: Summary) -> None:
+    def _note(
+        self, part: Part, status: Status, detail: str, summary: Summary, statuses: StatusColumn
+    ) -> None:
         contacts = len(part.chunk)
         self.campaigns.note(part.seq, contacts=contacts, status=status, summary=summary, detail=detail)
         if is_heard(self._observer):
-            notify(self._observer, CampaignSettled(name=part.name, contacts=contacts, outcome=status.value))
+            settled = CampaignSettled(
+                name=part.name,
+                contacts=contacts,
+                outcome=status.value,
+                statuses=counted(statuses),
+                run=part.run,
+            )
+            notify(self._observer, settled)
 
     async def _tell_all(
         self, rows: Sequence[int], numbers: Sequence[str], status: Status, detail: str

@@ -52,6 +52,7 @@ class Part:
     token: str
     """The end of the name, by which the campaign is found in the API's list."""
     chunk: Chunk
+    run: str = ""
 
 
 class Chunker:

@@ -18,28 +18,25 @@ the scope. A worker that is cut off in a request asks the send flag what to writ
 """
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Final
 
 import anyio
 from anyio.lowlevel import checkpoint
-from attrs import frozen
 
 from smspop_async.api.classify import Accepted, Rejected, Scope, Unknown, Unsent, Verdict
 from smspop_async.api.client import ApiClient
 from smspop_async.api.listing import list_pages
 from smspop_async.api.models import Status
-from smspop_async.api.submit import Attempt, Submission
-from smspop_async.api.wire import Envelope
 from smspop_async.batch.account import Account
 from smspop_async.batch.chunks import Chunk, Part
+from smspop_async.batch.dispatch import Dispatcher, Settings
 from smspop_async.batch.intake import ChunkSource
-from smspop_async.batch.naming import campaign_name, campaign_token
-from smspop_async.batch.pace import Aimd, Breaker, Pacer
+from smspop_async.batch.pace import Breaker
 from smspop_async.batch.reconcile import Finding, Reconciler
 from smspop_async.batch.recovery import Recovery
 from smspop_async.batch.report import Progress, Report
-from smspop_async.config import RateLimit, ReconcilePolicy
+from smspop_async.config import ReconcilePolicy
+from smspop_async.courier import flush
 from smspop_async.errors import (
     AccountInactiveError,
     AuthenticationError,
@@ -47,33 +44,21 @@ from smspop_async.errors import (
     ContactSourceError,
     InsufficientCreditsError,
     JournalError,
-    ServerError,
     SmsPopError,
 )
-from smspop_async.events import CampaignSplit, RunStopped, notify
+from smspop_async.events import (
+    CampaignSplit,
+    RunFinished,
+    RunStarted,
+    RunStopped,
+    notify,
+)
 
-_OVERLOADED: Final = 503
 _NOT_DISPATCHED: Final = "the run stopped before this contact was submitted"
-_CUT_OFF: Final = "the run was cut off while this campaign was under way; it may have been sent"
-_CUT_SHORT: Final = "the run was cut off before this campaign left"
 _TRIED_AGAIN: Final = "it was not found, and a second try was asked for"
 _HALVED: Final = "some of its contacts were refused: it was cut in two"
 _OF_THE_ACCOUNT: Final = (AuthenticationError, InsufficientCreditsError, AccountInactiveError)
 """Refusals that say nothing of the campaign: a resume may submit it as it is."""
-
-
-@frozen(kw_only=True)
-class Settings:
-    """How a run goes."""
-
-    run: str
-    name: str
-    sender_id: str
-    max_concurrency: int
-    rate_limit: RateLimit | None
-    reconcile: ReconcilePolicy | None
-    canary: bool
-    adaptive: bool
 
 
 class Run:
@@ -92,17 +77,14 @@ class Run:
         self._account = account
         self._submitter = client.submitter
         self._clock = client.submitter.clock
-        self._pacer = Pacer(settings.rate_limit) if settings.rate_limit is not None else None
-        self._aimd = Aimd(settings.max_concurrency) if settings.adaptive else None
         self._breaker = Breaker()
-        self._limiter = anyio.CapacityLimiter(settings.max_concurrency) if settings.adaptive else None
-        self._envelope: Envelope | None = None
-        self._seq = seq
         self._canary: Part | None = None
-        self._in_flight = 0
         self._started = self._clock.monotonic()
         self._ended: float | None = None
         self._stop_event = anyio.Event()
+        self._dispatcher = Dispatcher(
+            client=client, settings=settings, account=account, stopping=self._stop_event, seq=seq
+        )
         self._scope = anyio.CancelScope(shield=True)
         self._intake: ChunkSource | None = None
         self._reconciler = self._make_reconciler(settings.reconcile)
@@ -125,6 +107,7 @@ class Run:
             intake: Where chunks come from; it is closed at the end.
         """
         self._intake = intake
+        self._tell_started()
         try:
             with self._scope:
                 await self._guarded(self._work, intake)
@@ -137,7 +120,26 @@ class Run:
             self._finish()
             with anyio.CancelScope(shield=True):
                 await self._guarded(intake.aclose)
+                self._tell_finished()
+                await flush(self._submitter.observer)
             self.finished.set()
+
+    def _tell_started(self) -> None:
+        started = RunStarted(
+            run=self._settings.run, name=self._settings.name, resumed=self.recovery is not None
+        )
+        notify(self._submitter.observer, started)
+
+    def _tell_finished(self) -> None:
+        book = self._account.book
+        finished = RunFinished(
+            run=self._settings.run,
+            total=len(book),
+            statuses={status.value: rows for status, rows in book.count().items() if rows},
+            elapsed=self._elapsed(),
+            stopped=self.stopped or self.stopped_by is not None,
+        )
+        notify(self._submitter.observer, finished)
 
     def stop(self, error: SmsPopError | None = None, *, cancelled: bool = False) -> None:
         """Dispatch nothing more. The first reason stands."""
@@ -166,6 +168,10 @@ class Run:
         """The same as `stopped`, to be asked later."""
         return self._stop_event.is_set()
 
+    def numbered(self, chunk: Chunk) -> Chunk:
+        """Give a chunk its place among the campaigns of the run."""
+        return self._dispatcher.numbered(chunk)
+
     def why(self) -> str:
         """What stopped the run, or nothing."""
         if self.stopped_by is not None:
@@ -185,7 +191,7 @@ class Run:
             settled=book.settled,
             counts=book.count(),
             campaigns=len(self._account.campaigns),
-            in_flight=self._in_flight,
+            in_flight=self._dispatcher.in_flight,
             reconciling=len(self._reconciler) if self._reconciler is not None else 0,
             elapsed=self._elapsed(),
             finished=self.finished.is_set(),
@@ -241,7 +247,7 @@ class Run:
         async for chunk, reason, age in recovery.unknown():
             if self.stopped:
                 return
-            part = self._part(chunk)
+            part = self._dispatcher.part(chunk)
             self._account.hold(part, reason)
             if self._reconciler is not None:
                 await self._reconciler.add(part, reason, age=age)
@@ -253,7 +259,9 @@ class Run:
     def _try_again(self, part: Part, doubt: str) -> None:
         """Put a campaign that may have been sent into a new one, as was asked for in so many words."""
         old = part.chunk
-        chunk = self.numbered(Chunk(rows=old.rows, numbers=old.numbers, text=old.text, doubt=doubt))
+        chunk = self._dispatcher.numbered(
+            Chunk(rows=old.rows, numbers=old.numbers, text=old.text, doubt=doubt)
+        )
         self._account.replaced(part, [chunk], _TRIED_AGAIN)
 
     async def _guarded(self, job: Callable[..., Awaitable[object]], *args: object) -> None:
@@ -299,10 +307,10 @@ class Run:
 
     async def _carry(self, chunk: Chunk) -> None:
         """Submit a chunk and write down what became of it."""
-        part = self._part(chunk)
+        part = self._dispatcher.part(chunk)
         if self._settings.canary and self._canary is None:
             self._canary = part
-        verdict = await self._submit(part)
+        verdict = await self._dispatcher.submit(part)
         if isinstance(verdict, Accepted):
             await self._account.settled(part, verdict.settlement)
             self._breaker.accept()
@@ -317,8 +325,9 @@ class Run:
         while True:
             if _may_split(verdict, part.chunk) and budget > 1 and not self.stopped:
                 budget -= 2
-                notify(self._submitter.observer, CampaignSplit(name=part.name, contacts=len(part.chunk)))
-                halves = [self._part(half) for half in part.chunk.halves()]
+                split = CampaignSplit(name=part.name, contacts=len(part.chunk), run=part.run)
+                notify(self._submitter.observer, split)
+                halves = [self._dispatcher.part(half) for half in part.chunk.halves()]
                 self._account.replaced(part, [half.chunk for half in halves], _HALVED)
                 parts += reversed(halves)
             else:
@@ -328,101 +337,11 @@ class Run:
             if not parts:
                 break
             part = parts.pop()
-            verdict = await self._submit(part)
+            verdict = await self._dispatcher.submit(part)
         if accepted:
             self._breaker.accept()
         elif verdict is not None and not isinstance(verdict, Accepted) and self._breaker.fail(unsent=unsent):
             self.stop(verdict.error)
-
-    def numbered(self, chunk: Chunk) -> Chunk:
-        """Give a chunk its place among the campaigns of the run."""
-        self._seq += 1
-        return Chunk(
-            rows=chunk.rows, numbers=chunk.numbers, text=chunk.text, seq=self._seq, doubt=chunk.doubt
-        )
-
-    def _part(self, chunk: Chunk) -> Part:
-        if not chunk.seq:
-            if self._account.log is not None:
-                chunk = self.numbered(chunk)
-            else:
-                self._seq += 1
-        seq = chunk.seq or self._seq
-        token = campaign_token(self._settings.run, seq)
-        return Part(seq=seq, name=campaign_name(self._settings.name, token), token=token, chunk=chunk)
-
-    async def _submit(self, part: Part) -> Verdict | None:
-        """Submit a part and return the verdict; None where the run stopped before it was dispatched."""
-        attempt = Attempt()
-        try:
-            if self._limiter is None:
-                verdict = await self._dispatch(part, attempt)
-            else:
-                async with self._limiter:
-                    verdict = await self._dispatch(part, attempt)
-        except BaseException:
-            # Cut off in the middle, or a bug: the send flag tells what to write down first.
-            if isinstance(attempt.verdict, Accepted):
-                self._account.write_settled(part, attempt.verdict.settlement)
-            elif attempt.may_have_left:
-                self._account.write(part, Status.UNKNOWN, _CUT_OFF)
-            else:
-                self._account.write(part, Status.NOT_SUBMITTED, _CUT_SHORT)
-            raise
-        if verdict is not None:
-            self._adapt(verdict, attempt)
-        return verdict
-
-    async def _dispatch(self, part: Part, attempt: Attempt) -> Verdict | None:
-        """Wait for the rate limit and submit; None where the run stopped meanwhile."""
-        if self._pacer is not None:
-            wait = self._pacer.reserve(self._clock.monotonic(), len(part.chunk))
-            if wait > 0:
-                await self._sleep(wait)
-        if self.stopped:
-            return None
-        self._in_flight += 1
-        try:
-            return await self._submitter.submit(
-                self._submission(part), attempt, sleep=self._sleep, abandoned=self.is_stopped
-            )
-        finally:
-            self._in_flight -= 1
-
-    async def _sleep(self, seconds: float) -> None:
-        """Wait, but not beyond a stop."""
-        with anyio.move_on_after(seconds):
-            await self._stop_event.wait()
-
-    def _submission(self, part: Part) -> Submission:
-        text = part.chunk.text
-        if self._envelope is None or self._envelope.message != text:
-            self._envelope = Envelope(message=text, sender_id=self._settings.sender_id)
-        log = self._account.log
-        return Submission(
-            name=part.name,
-            body=self._envelope.encode(part.name, part.chunk.numbers),
-            numbers=part.chunk.numbers,
-            message=text,
-            normalise=self._client.number_or_none,
-            claim=partial(log.claim, part.seq) if log is not None else None,
-            release=partial(log.release, part.seq) if log is not None else None,
-        )
-
-    def _adapt(self, verdict: Verdict, attempt: Attempt) -> None:
-        """Move the number of campaigns at once with what the API bears."""
-        if self._aimd is None or self._limiter is None:
-            return
-        overloaded = attempt.throttled + (
-            isinstance(verdict, Unknown)
-            and isinstance(verdict.error, ServerError)
-            and verdict.error.status == _OVERLOADED
-        )
-        for _ in range(overloaded):
-            self._aimd.overload()
-        if isinstance(verdict, Accepted):
-            self._aimd.succeed()
-        self._limiter.total_tokens = self._aimd.limit
 
     # What a verdict means for the run.
 

@@ -16,7 +16,8 @@ from smspop_async.api.client import ApiClient
 from smspop_async.batch.account import Account, Emit
 from smspop_async.batch.campaigns import CampaignBook
 from smspop_async.batch.chunks import CHUNK_LIMIT, Chunker
-from smspop_async.batch.engine import Run, Settings
+from smspop_async.batch.dispatch import Settings
+from smspop_async.batch.engine import Run
 from smspop_async.batch.intake import FIRST_SLAB, ChunkSource, Intake, Sorter, check_count, check_run
 from smspop_async.batch.journaled import AheadSource, AlongSource, Keeper, Planner
 from smspop_async.batch.naming import new_run

@@ -241,7 +241,7 @@ class Reconciler:
 
     async def _found(self, pending: Pending, rows: Sequence[Mapping[str, Any]]) -> None:
         looks = pending.looks + 1
-        notify(self._observer, CampaignReconciled(name=pending.part.name, looks=looks, found=len(rows)))
+        self._tell(pending.part, looks, len(rows))
         await self._end(pending, judge(pending, rows, self._normalise))
 
     async def _missed(self, pending: Pending, *, whole: bool) -> None:
@@ -251,8 +251,11 @@ class Reconciler:
         if due is not None:
             pending.next_look = pending.since + due
             return
-        notify(self._observer, CampaignReconciled(name=pending.part.name, looks=pending.looks, found=0))
+        self._tell(pending.part, pending.looks, 0)
         await self._end(pending, not_found(pending, self._clock()))
+
+    def _tell(self, part: Part, looks: int, found: int) -> None:
+        notify(self._observer, CampaignReconciled(name=part.name, looks=looks, found=found, run=part.run))
 
     async def _end(self, pending: Pending, finding: Finding) -> None:
         if pending in self._pending:

@@ -12,7 +12,8 @@ from smspop_async.api.client import ApiClient
 from smspop_async.api.models import Status
 from smspop_async.batch.account import Account, Emit
 from smspop_async.batch.campaigns import CampaignBook
-from smspop_async.batch.engine import Run, Settings
+from smspop_async.batch.dispatch import Settings
+from smspop_async.batch.engine import Run
 from smspop_async.batch.intake import ChunkSource
 from smspop_async.batch.job import JournalLike, check_pace, journal_of
 from smspop_async.batch.journaled import AheadSource, Keeper

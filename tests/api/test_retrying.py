@@ -13,7 +13,7 @@ from api.calling import NUMBERS, FakeTime, calling, create, failure_of, submit
 from rawserver import Peer, Request, Script, answer_all, free_port, raw_server
 from smspop_async import APIConnectionError, Delivery, RateLimitError, RetryPolicy, SmsPop
 from smspop_async.api.submit import Attempt
-from smspop_async.events import CampaignRetried, CampaignSubmitted
+from smspop_async.events import CampaignRetried, CampaignSettled, CampaignSubmitted
 
 pytestmark = pytest.mark.anyio
 
@@ -216,6 +216,7 @@ async def test_observer_hears_of_every_request_and_every_retry() -> None:
         CampaignSubmitted(name="Parcels", contacts=3),
         CampaignRetried(name="Parcels", attempt=1, delay=4, reason="RateLimitError"),
         CampaignSubmitted(name="Parcels", contacts=3),
+        CampaignSettled(name="Parcels", contacts=3, outcome="accepted", statuses={"sent": 3}),
     ]
 
 

@@ -1,0 +1,173 @@
+"""Putting chunks on the wire: their numbers and names, the pace, the request, and what a cut-off leaves behind.
+
+The order for each campaign: wait for the rate limit, see whether the run still goes, take a place in the pool, make
+the intent durable where there is a journal, and post. A worker that is cut off in a request asks the send flag what to
+write down.
+"""
+
+from functools import partial
+from typing import Final
+
+import anyio
+from attrs import frozen
+
+from smspop_async.api.classify import Accepted, Unknown, Verdict
+from smspop_async.api.client import ApiClient
+from smspop_async.api.models import Status
+from smspop_async.api.submit import Attempt, Submission
+from smspop_async.api.wire import Envelope
+from smspop_async.batch.account import Account
+from smspop_async.batch.chunks import Chunk, Part
+from smspop_async.batch.naming import campaign_name, campaign_token
+from smspop_async.batch.pace import Aimd, Pacer
+from smspop_async.config import RateLimit, ReconcilePolicy
+from smspop_async.errors import ServerError
+from smspop_async.events import CampaignPlanned, is_heard, notify
+
+_OVERLOADED: Final = 503
+_CUT_OFF: Final = "the run was cut off while this campaign was under way; it may have been sent"
+_CUT_SHORT: Final = "the run was cut off before this campaign left"
+
+
+@frozen(kw_only=True)
+class Settings:
+    """How a run goes."""
+
+    run: str
+    name: str
+    sender_id: str
+    max_concurrency: int
+    rate_limit: RateLimit | None
+    reconcile: ReconcilePolicy | None
+    canary: bool
+    adaptive: bool
+
+
+class Dispatcher:
+    """Submits the campaigns of one run.
+
+    Args:
+        client: Submits.
+        settings: How the run goes.
+        account: Where outcomes go.
+        stopping: Set when nothing more is to be dispatched.
+        seq: How many campaigns the send has already.
+    """
+
+    def __init__(
+        self, *, client: ApiClient, settings: Settings, account: Account, stopping: anyio.Event, seq: int
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._account = account
+        self._stopping = stopping
+        self._submitter = client.submitter
+        self._clock = client.submitter.clock
+        self._pacer = Pacer(settings.rate_limit) if settings.rate_limit is not None else None
+        self._aimd = Aimd(settings.max_concurrency) if settings.adaptive else None
+        self._limiter = anyio.CapacityLimiter(settings.max_concurrency) if settings.adaptive else None
+        self._envelope: Envelope | None = None
+        self._seq = seq
+        self.in_flight = 0
+        """Campaigns under way."""
+
+    def numbered(self, chunk: Chunk) -> Chunk:
+        """Give a chunk its place among the campaigns of the run."""
+        self._seq += 1
+        self._tell_planned(self._seq, chunk)
+        return Chunk(
+            rows=chunk.rows, numbers=chunk.numbers, text=chunk.text, seq=self._seq, doubt=chunk.doubt
+        )
+
+    def _tell_planned(self, seq: int, chunk: Chunk) -> None:
+        observer, settings = self._submitter.observer, self._settings
+        if is_heard(observer):
+            name = campaign_name(settings.name, campaign_token(settings.run, seq))
+            notify(observer, CampaignPlanned(name=name, contacts=len(chunk), run=settings.run))
+
+    def part(self, chunk: Chunk) -> Part:
+        """Give a chunk the name of a campaign."""
+        if not chunk.seq:
+            if self._account.log is not None:
+                chunk = self.numbered(chunk)
+            else:
+                self._seq += 1
+                self._tell_planned(self._seq, chunk)
+        seq = chunk.seq or self._seq
+        token = campaign_token(self._settings.run, seq)
+        name = campaign_name(self._settings.name, token)
+        return Part(seq=seq, name=name, token=token, chunk=chunk, run=self._settings.run)
+
+    async def submit(self, part: Part) -> Verdict | None:
+        """Submit a part and return the verdict; None where the run stopped before it was dispatched."""
+        attempt = Attempt()
+        try:
+            if self._limiter is None:
+                verdict = await self._dispatch(part, attempt)
+            else:
+                async with self._limiter:
+                    verdict = await self._dispatch(part, attempt)
+        except BaseException:
+            # Cut off in the middle, or a bug: the send flag tells what to write down first.
+            if isinstance(attempt.verdict, Accepted):
+                self._account.write_settled(part, attempt.verdict.settlement)
+            elif attempt.may_have_left:
+                self._account.write(part, Status.UNKNOWN, _CUT_OFF)
+            else:
+                self._account.write(part, Status.NOT_SUBMITTED, _CUT_SHORT)
+            raise
+        if verdict is not None:
+            self._adapt(verdict, attempt)
+        return verdict
+
+    async def _dispatch(self, part: Part, attempt: Attempt) -> Verdict | None:
+        """Wait for the rate limit and submit; None where the run stopped meanwhile."""
+        if self._pacer is not None:
+            wait = self._pacer.reserve(self._clock.monotonic(), len(part.chunk))
+            if wait > 0:
+                await self._sleep(wait)
+        if self._stopping.is_set():
+            return None
+        self.in_flight += 1
+        try:
+            return await self._submitter.submit(
+                self._submission(part), attempt, sleep=self._sleep, abandoned=self._stopping.is_set
+            )
+        finally:
+            self.in_flight -= 1
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, but not beyond a stop."""
+        with anyio.move_on_after(seconds):
+            await self._stopping.wait()
+
+    def _submission(self, part: Part) -> Submission:
+        text = part.chunk.text
+        if self._envelope is None or self._envelope.message != text:
+            self._envelope = Envelope(message=text, sender_id=self._settings.sender_id)
+        log = self._account.log
+        return Submission(
+            name=part.name,
+            body=self._envelope.encode(part.name, part.chunk.numbers),
+            numbers=part.chunk.numbers,
+            message=text,
+            run=part.run,
+            normalise=self._client.number_or_none,
+            claim=partial(log.claim, part.seq) if log is not None else None,
+            release=partial(log.release, part.seq) if log is not None else None,
+        )
+
+    def _adapt(self, verdict: Verdict, attempt: Attempt) -> None:
+        """Move the number of campaigns at once with what the API bears."""
+        if self._aimd is None or self._limiter is None:
+            return
+        overloaded = attempt.throttled + (
+            isinstance(verdict, Unknown)
+            and isinstance(verdict.error, ServerError)
+            and verdict.error.status == _OVERLOADED
+        )
+        for _ in range(overloaded):
+            self._aimd.overload()
+        if isinstance(verdict, Accepted):
+            self._aimd.succeed()
+        self._limiter.total_tokens = self._aimd.limit
