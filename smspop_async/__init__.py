@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from smspop_async.journal.base import SendRecord as SendRecord
     from smspop_async.journal.sqlite import SqliteJournal as SqliteJournal
     from smspop_async.journal.sqlite import list_sends as list_sends
+    from smspop_async.sync import SmsPopPortal as SmsPopPortal
+    from smspop_async.sync import run as run
 
 _HOMES = {
     "api.models": ("Campaign", "CampaignResult", "ContactResult", "Status", "Summary"),
@@ -85,6 +87,7 @@ _HOMES = {
     ),
     "journal.base": ("SendRecord",),
     "journal.sqlite": ("SqliteJournal", "list_sends"),
+    "sync": ("SmsPopPortal", "run"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -122,6 +125,7 @@ __all__ = [  # written out, because type checkers do not run code
     "ServerError",
     "SmsPop",
     "SmsPopError",
+    "SmsPopPortal",
     "SqliteJournal",
     "Status",
     "Summary",
@@ -131,6 +135,7 @@ __all__ = [  # written out, because type checkers do not run code
     "list_sends",
     "plan_campaign",
     "read_report",
+    "run",
 ]
 
 

@@ -1,0 +1,1 @@
+"""Where the SDK meets frameworks: each module is a leaf that nothing of the library imports."""
