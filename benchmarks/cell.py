@@ -12,6 +12,7 @@ from importlib import import_module
 
 KINDS = {
     "throughput": "sending",
+    "journal": "sending",
     "lag": "sending",
     "memory": "sending",
     "waiting": "sending",

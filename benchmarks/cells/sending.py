@@ -11,6 +11,7 @@ from typing import Any
 
 from inputs import scattered
 from peers import PEERS, Count, Job, Send
+from peers.ours import journal_bytes
 
 from cells.server import Measured, Spec, ask, check, stub_stats
 from cells.watch import watching
@@ -48,6 +49,12 @@ async def throughput(spec: Spec) -> Measured:
     """How long a peer takes for a list."""
     async with PEERS[spec["peer"]](_job(spec)) as send:
         return await clocked(send, spec)
+
+
+async def journal(spec: Spec) -> Measured:
+    """How long a peer takes for a list that it writes down first, and what that takes on the disk."""
+    measured = await throughput(spec)
+    return {**measured, "disk": journal_bytes[_job(spec)]}
 
 
 async def waiting(spec: Spec) -> Measured:

@@ -7,7 +7,7 @@ and that is checked against what the server should have said, so that none can w
 
 from peers.job import Count, Job, Peer, Send, Tally
 from peers.loops import bare, httpx, httpx2, niquests, parsing, pyreqwest, requests
-from peers.ours import create, sdk, stream
+from peers.ours import create, journal, sdk, stream
 
 __all__ = ["PEERS", "Count", "Job", "Peer", "Send", "Tally"]
 
@@ -20,6 +20,7 @@ PEERS: dict[str, Peer] = {
     "pyreqwest": pyreqwest,
     "requests": requests,
     "sdk": sdk,
+    "journal": journal,
     "stream": stream,
     "create": create,
 }

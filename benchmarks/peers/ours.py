@@ -1,10 +1,13 @@
 """The library in its three forms."""
 
 import asyncio
+import itertools
+import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from peers.job import CAMPAIGN, TOKEN, Count, Job, Send, Tally, tally
@@ -32,6 +35,32 @@ async def sdk(job: Job) -> AsyncIterator[Send]:
             return lambda: Tally(sent=report.counts["sent"], failed=report.counts["failed"])
 
         yield send
+
+
+@asynccontextmanager
+async def journal(job: Job) -> AsyncIterator[Send]:
+    """`SmsPop.send` with a durable journal, a new file for each list, on the disk that holds the benchmarks."""
+    with tempfile.TemporaryDirectory(prefix=".journal-", dir=Path(__file__).parent) as folder:
+        async with _client(job) as sms:
+            count = itertools.count()
+
+            async def send(contacts: Sequence[str]) -> Count:
+                file = Path(folder, f"{next(count)}.db")
+                report = await sms.send(
+                    contacts,
+                    chunk_size=job.chunk,
+                    max_concurrency=job.concurrency,
+                    journal=file,
+                    **_MESSAGE,
+                )
+                journal_bytes[job] = file.stat().st_size  # noqa: ASYNC240 - a microsecond
+                return lambda: Tally(sent=report.counts["sent"], failed=report.counts["failed"])
+
+            yield send
+
+
+journal_bytes: dict[Job, int] = {}
+"""The size of the last journal of each job."""
 
 
 @asynccontextmanager

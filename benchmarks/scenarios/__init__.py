@@ -10,8 +10,9 @@ from harness import Bench
 from tables import Table
 
 from scenarios.common import FULL, QUICK, Size
+from scenarios.journal import journal
 from scenarios.neighbour import loop_lag, memory
-from scenarios.offline import decoding, imports, journal, normaliser
+from scenarios.offline import decoding, imports, normaliser
 from scenarios.sending import layouts, sizes, throughput
 from scenarios.waiting import waiting
 

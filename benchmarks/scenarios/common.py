@@ -20,6 +20,7 @@ _NAMES = {
     "parsing": "bare + full parsing",
     "requests": "requests, one by one",
     "sdk": "smspop_async.send",
+    "journal": "send with a journal",
     "stream": "smspop_async.stream",
     "create": "campaigns.create",
 }

@@ -136,17 +136,3 @@ def imports(bench: Bench, size: Size) -> Table:
         verdicts=[at_most(11, f"{package} / importing its dependencies", ratio, 0.35)],
         results=results,
     )
-
-
-def journal(bench: Bench, size: Size) -> Table:
-    """What a durable journal adds."""
-    del bench, size
-    verdict = Verdict(
-        number=12,
-        goal="what a durable SQLite journal adds to goal 1",
-        reached="",
-        wanted="<= 10 %",
-        met=None,
-        reason="this release has no journal",
-    )
-    return Table(title="Journal", columns=["what"], rows=[["not in this release"]], verdicts=[verdict])

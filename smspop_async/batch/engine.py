@@ -51,7 +51,7 @@ from smspop_async.events import (
     RunFinished,
     RunStarted,
     RunStopped,
-    notify,
+    tell,
 )
 
 _NOT_DISPATCHED: Final = "the run stopped before this contact was submitted"
@@ -125,21 +125,26 @@ class Run:
             self.finished.set()
 
     def _tell_started(self) -> None:
-        started = RunStarted(
-            run=self._settings.run, name=self._settings.name, resumed=self.recovery is not None
+        settings = self._settings
+        tell(
+            self._submitter.observer,
+            RunStarted,
+            run=settings.run,
+            name=settings.name,
+            resumed=self.recovery is not None,
         )
-        notify(self._submitter.observer, started)
 
     def _tell_finished(self) -> None:
         book = self._account.book
-        finished = RunFinished(
+        tell(
+            self._submitter.observer,
+            RunFinished,
             run=self._settings.run,
             total=len(book),
             statuses={status.value: rows for status, rows in book.count().items() if rows},
             elapsed=self._elapsed(),
             stopped=self.stopped or self.stopped_by is not None,
         )
-        notify(self._submitter.observer, finished)
 
     def stop(self, error: SmsPopError | None = None, *, cancelled: bool = False) -> None:
         """Dispatch nothing more. The first reason stands."""
@@ -151,7 +156,7 @@ class Run:
         if self._intake is not None:
             self._intake.interrupt()
         reason = type(error).__name__ if error is not None else "cancelled" if cancelled else "crash"
-        notify(self._submitter.observer, RunStopped(run=self._settings.run, reason=reason))
+        tell(self._submitter.observer, RunStopped, run=self._settings.run, reason=reason)
         if cancelled and self._reconciler is not None:
             self._give_up(self._reconciler)
 
@@ -325,8 +330,8 @@ class Run:
         while True:
             if _may_split(verdict, part.chunk) and budget > 1 and not self.stopped:
                 budget -= 2
-                split = CampaignSplit(name=part.name, contacts=len(part.chunk), run=part.run)
-                notify(self._submitter.observer, split)
+                contacts = len(part.chunk)
+                tell(self._submitter.observer, CampaignSplit, name=part.name, contacts=contacts, run=part.run)
                 halves = [self._dispatcher.part(half) for half in part.chunk.halves()]
                 self._account.replaced(part, [half.chunk for half in halves], _HALVED)
                 parts += reversed(halves)

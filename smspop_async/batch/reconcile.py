@@ -22,7 +22,7 @@ from smspop_async.api.wire import Page
 from smspop_async.batch.chunks import Part
 from smspop_async.config import ReconcilePolicy
 from smspop_async.errors import AuthenticationError, SmsPopError
-from smspop_async.events import CampaignReconciled, Observer, notify
+from smspop_async.events import CampaignReconciled, Observer, tell
 
 _REFUSED: Final = frozenset({"rejected", "refused", "declined", "denied"})
 """Status words of a campaign that was refused (assumed: the document shows "approved" alone)."""
@@ -255,7 +255,7 @@ class Reconciler:
         await self._end(pending, not_found(pending, self._clock()))
 
     def _tell(self, part: Part, looks: int, found: int) -> None:
-        notify(self._observer, CampaignReconciled(name=part.name, looks=looks, found=found, run=part.run))
+        tell(self._observer, CampaignReconciled, name=part.name, looks=looks, found=found, run=part.run)
 
     async def _end(self, pending: Pending, finding: Finding) -> None:
         if pending in self._pending:

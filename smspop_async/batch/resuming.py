@@ -1,6 +1,6 @@
 """Going on with a send from its journal alone: no list, no message and no name is asked for again."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 from urllib.parse import urlsplit
@@ -25,7 +25,8 @@ from smspop_async.errors import ConfigurationError, ContactSourceError, JournalE
 from smspop_async.journal.base import ChunkState, SendRecord, SendState, StoredRows
 from smspop_async.journal.sqlite import SendLog, SendReader, SqliteJournal, check_journal
 
-_AT_ONCE: Final = 16
+_AT_ONCE: Final = 500
+"""Rows that are entered between two turns of the event loop."""
 _SLAB: Final = 2_000
 
 
@@ -147,10 +148,22 @@ async def load_rows(reader: SendReader, book: OutcomeBook) -> None:
     """Enter every row of a send into a book, and settle those that are not waiting to be sent."""
     rows = reader.rows()
     loading = _Loading(book)
-    while pieces := await anyio.to_thread.run_sync(lambda: list(islice(rows, _AT_ONCE))):
+    while pieces := await anyio.to_thread.run_sync(_some, rows):
         for piece in pieces:
             loading.add(piece)
     loading.flush()
+
+
+def _some(rows: Iterator[StoredRows]) -> list[StoredRows]:
+    """Read on, so many rows that entering them does not hold the loop."""
+    pieces: list[StoredRows] = []
+    count = 0
+    for piece in rows:
+        pieces.append(piece)
+        count += len(piece.numbers)
+        if count >= _AT_ONCE:
+            break
+    return pieces
 
 
 class _Loading:

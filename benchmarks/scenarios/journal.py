@@ -1,0 +1,78 @@
+"""What a durable journal costs: goal 12."""
+
+from attrs import evolve
+from harness import Bench, Results
+from tables import Table, at_least, at_most, spread
+
+from scenarios.common import (
+    CHUNK,
+    CONCURRENCY,
+    SENDING,
+    Contender,
+    Size,
+    cpu_rate,
+    gain,
+    sending_cells,
+    server_notes,
+)  # fmt: skip
+
+_SLOW = 200
+"""Milliseconds."""
+_SLOW_CONTACTS = 100_000
+_ON_THE_CLOCK = (
+    "All contacts are written down before the first is sent; each campaign waits for the disk (fsync) before it "
+    "leaves. Every part of it is on the clock: the file is made, filled, and closed."
+)
+
+
+def journal(bench: Bench, size: Size) -> Table:
+    """`send` with and without a journal, on the server that answers at once and on one that takes its time."""
+    plain = [Contender(peer="sdk", loop=loop, contacts=size.contacts) for loop in size.loops]
+    pairs = [(one, evolve(one, peer="journal")) for one in plain]
+    entries = [entry for one, kept in pairs for entry in (one.entry(), kept.entry("journal"))]
+    results = bench.contest(entries, size.rounds)
+    slow = evolve(pairs[0][0], contacts=_SLOW_CONTACTS), evolve(pairs[0][1], contacts=_SLOW_CONTACTS)
+    waited = bench.contest(
+        [slow[0].entry(latency=f"{_SLOW}"), slow[1].entry("journal", latency=f"{_SLOW}")], size.slow_rounds
+    )
+    verdicts = [
+        at_least(
+            12,
+            f"send with a durable journal / without, chunk {CHUNK}, contacts a second, {one.loop}",
+            gain(results, kept, one),
+            0.9,
+            beside=f", {results.ratio(kept.label, one.label, cpu_rate).median:,.2f} x in CPU time",
+        )
+        for one, kept in pairs
+    ]
+    on_disk = results.figure(pairs[0][1].label, lambda measured: measured["disk"] / measured["contacts"])
+    verdicts.append(at_most(12, f"bytes a contact on the disk, chunk {CHUNK}", on_disk, 12))
+    contenders = [one for pair in pairs for one in pair]
+    return Table(
+        title=f"A durable journal: {size.contacts:,} scattered contacts in campaigns of {CHUNK}, {CONCURRENCY} at once",
+        columns=["client", "loop", "server", *SENDING, "without = 1"],
+        rows=[
+            *_rows(results, pairs, "at once"),
+            *_rows(waited, [slow], f"{_SLOW} ms"),
+        ],
+        verdicts=verdicts,
+        notes=[
+            _ON_THE_CLOCK,
+            *server_notes(bench, results, contenders),
+        ],
+        results=results,
+    )
+
+
+def _rows(results: Results, pairs: list[tuple[Contender, Contender]], server: str) -> list[list[str]]:
+    return [
+        [
+            one.name,
+            one.loop,
+            server,
+            *sending_cells(results, one),
+            "" if one.peer == "sdk" else spread(gain(results, one, other)),
+        ]
+        for plain, kept in pairs
+        for one, other in ((plain, plain), (kept, plain))
+    ]
