@@ -13,6 +13,7 @@ from importlib import import_module
 KINDS = {
     "throughput": "sending",
     "journal": "sending",
+    "app": "app",
     "lag": "sending",
     "memory": "sending",
     "waiting": "sending",

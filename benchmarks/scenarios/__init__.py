@@ -14,6 +14,7 @@ from scenarios.journal import journal
 from scenarios.neighbour import loop_lag, memory
 from scenarios.offline import decoding, imports, normaliser
 from scenarios.sending import layouts, sizes, throughput
+from scenarios.visitors import visitors
 from scenarios.waiting import waiting
 
 __all__ = ["FULL", "QUICK", "SCENARIOS", "Size"]
@@ -29,4 +30,5 @@ SCENARIOS: dict[str, Callable[[Bench, Size], Table]] = {
     "loop_lag": loop_lag,  # 9
     "imports": imports,  # 11
     "journal": journal,  # 12
+    "visitors": visitors,  # a web app with a send in it
 }
