@@ -2,14 +2,34 @@
 
 An event names runs and campaigns, and counts. It never holds a token, a message text or a phone number. `listen` is
 for instruments that watch every client of the program; ``on_event`` is for one client.
+
+A name is the user's own text, and may hold a number all the same: "Reminder for 0772 345 678". An event has it as it
+is, because an observer may look for it; the event's ``repr``, and so the log, shows it with the number masked.
 """
 
 import logging
+import re
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping
+from typing import Final, ParamSpec
 
 from attrs import field, frozen
 
-_log = logging.getLogger("smspop_async")
+from smspop_async.mask import Redactor
+
+_log = logging.getLogger("smspop_async.events")
+
+_TOKEN: Final = re.compile(r" \[[a-z2-7]{10}-\d{4,}\]$")
+"""What stands at the end of the name of a run's campaign. It may have seven digits in a row, and no secret."""
+_mask: Final = Redactor()
+_P = ParamSpec("_P")
+
+
+def _shown(name: str) -> str:
+    """The ``repr`` of a name."""
+    token = _TOKEN.search(name)
+    label = name[: token.start()] if token else name
+    return repr(_mask(label) + (token[0] if token else ""))
 
 
 @frozen(kw_only=True)
@@ -18,7 +38,7 @@ class RunStarted:
 
     run: str
     """The token in the names of its campaigns."""
-    name: str
+    name: str = field(repr=_shown)
     """What its campaigns are called."""
     resumed: bool = False
     """Whether it goes on with what a journal holds."""
@@ -28,26 +48,28 @@ class RunStarted:
 class CampaignPlanned:
     """Contacts were put together to be one campaign; with a journal, they are about to be written down."""
 
-    name: str
+    name: str = field(repr=_shown)
     contacts: int
     run: str = ""
 
 
 @frozen(kw_only=True)
 class CampaignSubmitted:
-    """A campaign is about to be posted."""
+    """A campaign is about to be posted: told once for each request, so again after a `CampaignRetried`."""
 
-    name: str
+    name: str = field(repr=_shown)
     contacts: int
     run: str = ""
     """The run that it is part of; "" for ``campaigns.create``, as in all events of campaigns."""
+    server: str = ""
+    """The host that it is posted to."""
 
 
 @frozen(kw_only=True)
 class CampaignRetried:
     """A campaign that is proven unsent, or was turned away by a rate limit, will be tried again."""
 
-    name: str
+    name: str = field(repr=_shown)
     attempt: int
     """The number of the attempt that failed, from 1."""
     delay: float
@@ -60,20 +82,22 @@ class CampaignRetried:
 class CampaignSettled:
     """What became of a campaign is known, or known to be unknown."""
 
-    name: str
+    name: str = field(repr=_shown)
     contacts: int
     outcome: str
     """accepted, rejected, unknown or not_submitted."""
-    statuses: Mapping[str, int] = field(factory=dict[str, int])
+    statuses: Mapping[str, int] = field(factory=dict[str, int], hash=False)
     """How many of its contacts have which status, by the words of `Status`."""
     run: str = ""
+    reason: str = ""
+    """The class of the error, for one that was not accepted; "" where it is not known any more."""
 
 
 @frozen(kw_only=True)
 class CampaignSplit:
     """The API refused a campaign for some of its contacts; its halves are submitted instead."""
 
-    name: str
+    name: str = field(repr=_shown)
     contacts: int
     run: str = ""
 
@@ -82,7 +106,7 @@ class CampaignSplit:
 class CampaignReconciled:
     """A campaign of unknown outcome was looked for in the list of campaigns."""
 
-    name: str
+    name: str = field(repr=_shown)
     looks: int
     found: int
     """How many campaigns of this name there are: 0 proves nothing, above 1 it went out more than once."""
@@ -104,7 +128,7 @@ class RunFinished:
     run: str
     total: int
     """Rows read."""
-    statuses: Mapping[str, int]
+    statuses: Mapping[str, int] = field(hash=False)
     """How many of them have which status, by the words of `Status`; those that none has are left out."""
     elapsed: float
     """Seconds."""
@@ -125,23 +149,35 @@ Event = (
 )
 Observer = Callable[[Event], object]
 
-_listeners: list[Observer] = []
+
+class _Listener:
+    """One that listens; the same function may listen twice."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+        self.complaints: set[str] = set()
+
+
+_listeners: list[_Listener] = []
 
 
 def listen(observer: Observer) -> Callable[[], None]:
     """Have `observer` told about the events of every client in this program, in the loop: it must be quick.
 
+    It is called in the task and the context in which the event happens.
+
     Args:
         observer: Told about each event; whatever it raises is logged and goes no further.
 
     Returns:
-        What ends the listening.
+        What ends the listening. It may be called twice.
     """
-    _listeners.append(observer)
+    listener = _Listener(observer)
+    _listeners.append(listener)
 
     def end() -> None:
-        if observer in _listeners:
-            _listeners.remove(observer)
+        if listener in _listeners:
+            _listeners.remove(listener)
 
     return end
 
@@ -151,18 +187,38 @@ def is_heard(observer: Observer | None) -> bool:
     return observer is not None or bool(_listeners) or _log.isEnabledFor(logging.DEBUG)
 
 
+def tell(observer: Observer | None, kind: Callable[_P, Event], *args: _P.args, **facts: _P.kwargs) -> None:
+    """Make an event and tell it as `notify` does; where nobody would learn of it, it is not made."""
+    if is_heard(observer):
+        notify(observer, kind(*args, **facts))
+
+
 def notify(observer: Observer | None, event: Event) -> None:
     """Tell `observer` and all that listen; whatever they raise is logged and goes no further."""
     _log.debug("%s", event)
-    for each in (*_listeners, observer):
-        if each is not None:
-            try:
-                each(event)
-            except Exception as error:  # noqa: BLE001 - an observer must not hurt the run
-                complain(error, event)
+    for listener in tuple(_listeners):
+        _call(listener.observer, event, listener.complaints)
+    if observer is not None:
+        _call(observer, event, set())
 
 
-def complain(error: Exception, event: Event | None = None) -> None:
-    """Log what an observer raised. The text is the observer's own and may hold anything, so only its type is told."""
-    on = f" on {type(event).__name__}" if event is not None else ""
-    _log.warning("The on_event observer raised %s%s", type(error).__name__, on)
+def _call(observer: Observer, event: Event, complaints: set[str]) -> None:
+    try:
+        observer(event)
+    # An observer must not hurt the run. Nobody can be cancelled in a call that does not wait, so that a CancelledError
+    # is what a future of the observer's own held.
+    except (Exception, CancelledError) as error:  # noqa: BLE001
+        complain(error, event, complaints)
+
+
+def complain(error: BaseException, event: Event, before: set[str]) -> None:
+    """Log what an observer raised. The text is the observer's own and may hold anything, so only its type is told.
+
+    Args:
+        error: What it raised.
+        event: On what.
+        before: What was logged of this observer before. A run has many events, so that each kind is a warning once.
+    """
+    kind = f"{type(error).__name__} on {type(event).__name__}"
+    _log.log(logging.DEBUG if kind in before else logging.WARNING, "The on_event observer raised %s", kind)
+    before.add(kind)

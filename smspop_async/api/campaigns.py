@@ -187,14 +187,17 @@ class RawCampaigns:
 
 async def _submit_one(submitter: Submitter, submission: Submission, attempt: Attempt) -> Verdict:
     """Submit a campaign that is part of no run, and tell what became of it, however it ends."""
+    reason = "cancelled"
     try:
-        return await submitter.submit(submission, attempt)
+        verdict = await submitter.submit(submission, attempt)
+        reason = "" if isinstance(verdict, Accepted) else type(verdict.error).__name__
+        return verdict
     finally:
         if is_heard(submitter.observer):
-            notify(submitter.observer, _settled(submission, attempt))
+            notify(submitter.observer, _settled(submission, attempt, reason))
 
 
-def _settled(submission: Submission, attempt: Attempt) -> CampaignSettled:
+def _settled(submission: Submission, attempt: Attempt, reason: str) -> CampaignSettled:
     contacts = len(submission.numbers)
     if isinstance(attempt.verdict, Accepted):
         statuses = counted(attempt.verdict.settlement.statuses)
@@ -204,7 +207,9 @@ def _settled(submission: Submission, attempt: Attempt) -> CampaignSettled:
         unsent = Status.REJECTED if refused else Status.NOT_SUBMITTED
         status = Status.UNKNOWN if attempt.may_have_left else unsent
         statuses = {status.value: contacts}
-    return CampaignSettled(name=submission.name, contacts=contacts, outcome=status.value, statuses=statuses)
+    return CampaignSettled(
+        name=submission.name, contacts=contacts, outcome=status.value, statuses=statuses, reason=reason
+    )
 
 
 def result_or_error(verdict: Verdict) -> CampaignResult:

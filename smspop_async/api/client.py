@@ -5,10 +5,11 @@ from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Self
+from weakref import WeakSet
 
 import aiohttp
 import anyio
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from yarl import URL
 
 from smspop_async.api.campaigns import Campaigns
@@ -29,7 +30,7 @@ from smspop_async.config import (
 )
 from smspop_async.contacts.numbers import InvalidNumber, Normaliser
 from smspop_async.contacts.roster import ledger_at_hand
-from smspop_async.courier import Courier, close
+from smspop_async.courier import Courier
 from smspop_async.errors import ConfigurationError
 from smspop_async.events import Observer
 
@@ -44,6 +45,16 @@ class _Shared:
     transport: Transport
     budget: RetryBudget
     normaliser: Normaliser
+    couriers: WeakSet[Courier] = field(factory=WeakSet[Courier])
+    """Of all their observers: whoever closes the connections waits for what those have yet to hear."""
+
+    def courier(self, on_event: Observer | None) -> Courier | None:
+        """What brings events to an observer."""
+        if on_event is None:
+            return None
+        courier = Courier(on_event)
+        self.couriers.add(courier)
+        return courier
 
 
 class ApiClient:
@@ -92,7 +103,7 @@ class ApiClient:
             timeouts=resolve_timeout(timeout),
             url=_checked_url(self.url(CAMPAIGNS)),
             headers=partial(_headers, source),
-            observer=None if on_event is None else Courier(on_event),
+            observer=self._shared.courier(on_event),
         )
 
     def __repr__(self) -> str:
@@ -162,7 +173,7 @@ class ApiClient:
             headers=mine.headers if token is None else partial(_headers, resolve_token(token)),
             timeouts=mine.timeouts if timeout is None else resolve_timeout(timeout),
             retry=mine.retry if retry is None else retry,
-            observer=mine.observer if on_event is None else Courier(on_event),
+            observer=mine.observer if on_event is None else self._shared.courier(on_event),
         )
         return copy
 
@@ -171,7 +182,8 @@ class ApiClient:
         try:
             await self._shared.transport.aclose()
         finally:
-            await close(self._submitter.observer)
+            for courier in tuple(self._shared.couriers):
+                await courier.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -152,7 +152,7 @@ def _no_credits(_: Reply, __: Mapping[str, Any], ___: Context, words: str) -> AP
 # of those that tell.
 
 
-def _forbidden(_: Reply, body: Mapping[str, Any], context: Context, words: str) -> APIStatusError:
+def _forbidden(_: Reply, body: Mapping[str, Any], __: Context, words: str) -> APIStatusError:
     said = text_in(body.get("message"))
     if "inactive" in said.lower():
         return AccountInactiveError(
@@ -160,12 +160,12 @@ def _forbidden(_: Reply, body: Mapping[str, Any], context: Context, words: str) 
             status=403,
             api_message=words,
         )
-    match = _CATEGORY.search(said)
-    if match or "rejected" in said.lower():
+    if _CATEGORY.search(said) or "rejected" in said.lower():
+        category = _CATEGORY.search(words)
         return ContentRejectedError(
             f"The API rejected the message for its content (403){_quote(words)}. Nothing was sent. "
             "Change the text.",
-            category=context.redact(match[1]) if match else None,
+            category=category[1] if category else None,
             status=403,
             api_message=words,
         )

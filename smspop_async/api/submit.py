@@ -43,7 +43,7 @@ from smspop_async.errors import (
     RateLimitError,
     SmsPopError,
 )
-from smspop_async.events import CampaignRetried, CampaignSubmitted, Observer, is_heard, notify
+from smspop_async.events import CampaignRetried, CampaignSubmitted, Observer, is_heard, notify, tell
 from smspop_async.mask import Redactor
 
 _ABANDONED: Final = "The run stopped before this campaign was submitted."
@@ -187,12 +187,14 @@ class Submitter:
         return waited if asked is None else min(asked, self.retry.max_retry_after)
 
     def _tell(self, submission: Submission, attempt: Attempt, error: SmsPopError, delay: float) -> None:
-        reason = type(error).__name__
-        notify(
+        tell(
             self.observer,
-            CampaignRetried(
-                name=submission.name, attempt=attempt.count, delay=delay, reason=reason, run=submission.run
-            ),
+            CampaignRetried,
+            name=submission.name,
+            attempt=attempt.count,
+            delay=delay,
+            reason=type(error).__name__,
+            run=submission.run,
         )
 
     def context(
@@ -239,11 +241,13 @@ class Submitter:
                     return Unsent(error=ConfigurationError(_ABANDONED))
             payload = attempt.payload = self.transport.payload(submission.body)
             if is_heard(self.observer):
-                contacts = len(submission.numbers)
-                notify(
-                    self.observer,
-                    CampaignSubmitted(name=submission.name, contacts=contacts, run=submission.run),
+                submitted = CampaignSubmitted(
+                    name=submission.name,
+                    contacts=len(submission.numbers),
+                    run=submission.run,
+                    server=self.url.host or "",
                 )
+                notify(self.observer, submitted)
             try:
                 attempt.reply = await self.transport.post(self.url, payload, headers, self.timeouts)
             except NoReplyError as failure:

@@ -76,13 +76,18 @@ class Account:
         self.log = log
         self.campaigns = campaigns
         self.discrepancies: list[str] = []
+        self._doubts: dict[int, str] = {}
+        """Of the campaigns that are being looked for: the class of the error that left them unknown."""
         self._emit = emit
         self._observer = observer
 
-    @property
-    def heard(self) -> bool:
+    def is_heard(self) -> bool:
         """Whether anybody listens for outcomes one by one."""
         return self._emit is not None
+
+    def end_telling(self) -> None:
+        """Nobody listens any more."""
+        self._emit = None
 
     async def settled(self, part: Part, settlement: Settlement, detail: str = "") -> None:
         """The API has the campaign, and its reply says this of the contacts."""
@@ -108,7 +113,9 @@ class Account:
             self.log.settle(part.seq, verdict)
         self._note(part, Status.ACCEPTED, detail, settlement.summary, settlement.statuses)
 
-    async def ended(self, part: Part, status: Status, detail: str, *, again: bool = False) -> None:
+    async def ended(
+        self, part: Part, status: Status, detail: str, *, again: bool = False, reason: str = ""
+    ) -> None:
         """All contacts of the campaign have the same outcome.
 
         Args:
@@ -116,11 +123,14 @@ class Account:
             status: What became of it.
             detail: Why.
             again: Whether a resume may submit it as it is: it was refused for a reason that lies outside of it.
+            reason: The class of the error.
         """
-        self.write(part, status, detail, again=again)
+        self.write(part, status, detail, again=again, reason=reason)
         await self._tell_all(part.chunk.rows, part.chunk.numbers, *_doubted(part.chunk, status, detail))
 
-    def write(self, part: Part, status: Status, detail: str, *, again: bool = False) -> None:
+    def write(
+        self, part: Part, status: Status, detail: str, *, again: bool = False, reason: str = ""
+    ) -> None:
         """The same as `ended`, telling nobody who would have to be waited for."""
         for_contacts, words = _doubted(part.chunk, status, detail)
         self.book.settle_all(part.chunk.rows, for_contacts, words)
@@ -130,10 +140,11 @@ class Account:
             else:
                 self.log.settle(part.seq, Verdict(state=_STATES[status], status=for_contacts, detail=words))
         statuses = StatusColumn(common=for_contacts, length=len(part.chunk))
-        self._note(part, status, detail, Summary(), statuses)
+        self._note(part, status, detail, Summary(), statuses, reason=reason)
 
-    def hold(self, part: Part, detail: str) -> None:
+    def hold(self, part: Part, detail: str, reason: str = "") -> None:
         """The campaign is UNKNOWN for now, and is being looked for: `ended` or `settled` follows."""
+        self._doubts[part.seq] = reason
         self.book.settle_all(part.chunk.rows, Status.UNKNOWN, detail)
         if self.log is not None:
             verdict = Verdict(state=ChunkState.UNKNOWN, status=Status.UNKNOWN, detail=detail)
@@ -141,6 +152,7 @@ class Account:
 
     def replaced(self, part: Part, chunks: Sequence[Chunk], words: str) -> None:
         """The contacts of the campaign will be submitted in other chunks, which are numbered."""
+        self._doubts.pop(part.seq, None)
         if self.log is not None:
             self.log.replace(part.seq, [planned_chunk(chunk) for chunk in chunks], words)
 
@@ -160,9 +172,17 @@ class Account:
         )
 
     def _note(
-        self, part: Part, status: Status, detail: str, summary: Summary, statuses: StatusColumn
+        self,
+        part: Part,
+        status: Status,
+        detail: str,
+        summary: Summary,
+        statuses: StatusColumn,
+        *,
+        reason: str = "",
     ) -> None:
         contacts = len(part.chunk)
+        doubt = self._doubts.pop(part.seq, "")
         self.campaigns.note(part.seq, contacts=contacts, status=status, summary=summary, detail=detail)
         if is_heard(self._observer):
             settled = CampaignSettled(
@@ -171,6 +191,7 @@ class Account:
                 outcome=status.value,
                 statuses=counted(statuses),
                 run=part.run,
+                reason="" if status is Status.ACCEPTED else reason or doubt,
             )
             notify(self._observer, settled)
 

@@ -72,22 +72,20 @@ def read_report(journal: str | os.PathLike[str], *, run: str | None = None) -> R
         JournalError: there is no such journal or send, or it cannot be read.
     """
     path = Path(journal)
-    record = _record(path, run)
-    reader = open_send(path, record.run)
+    reader = open_send(path, _meant(path, run))
     try:
-        return _report(path, record, reader)
+        return _report(path, reader.record, reader)
     finally:
         reader.close()
 
 
-def _record(path: Path, run: str | None) -> SendRecord:
-    records = list_sends(path)
-    for record in reversed(records):
-        if run in (None, record.run):
-            return record
-    runs = ", ".join(record.run for record in records) or "none"
+def _meant(path: Path, run: str | None) -> str:
+    """The token of the send that is meant; what is told of it is read afterwards, as of one moment."""
+    runs = [record.run for record in list_sends(path)]
+    if run in runs or (run is None and runs):
+        return run or runs[-1]
     what = "no send" if run is None else f"no send {run!r}"
-    raise JournalError(f"There is {what} in the journal {path}. It has: {runs}.")
+    raise JournalError(f"There is {what} in the journal {path}. It has: {', '.join(runs) or 'none'}.")
 
 
 def _report(path: Path, record: SendRecord, reader: SendReader) -> Report:

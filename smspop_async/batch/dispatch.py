@@ -26,6 +26,7 @@ from smspop_async.events import CampaignPlanned, is_heard, notify
 
 _OVERLOADED: Final = 503
 _CUT_OFF: Final = "the run was cut off while this campaign was under way; it may have been sent"
+_CANCELLED: Final = "cancelled"
 _CUT_SHORT: Final = "the run was cut off before this campaign left"
 
 
@@ -112,9 +113,9 @@ class Dispatcher:
             if isinstance(attempt.verdict, Accepted):
                 self._account.write_settled(part, attempt.verdict.settlement)
             elif attempt.may_have_left:
-                self._account.write(part, Status.UNKNOWN, _CUT_OFF)
+                self._account.write(part, Status.UNKNOWN, _CUT_OFF, reason=_CANCELLED)
             else:
-                self._account.write(part, Status.NOT_SUBMITTED, _CUT_SHORT)
+                self._account.write(part, Status.NOT_SUBMITTED, _CUT_SHORT, reason=_CANCELLED)
             raise
         if verdict is not None:
             self._adapt(verdict, attempt)

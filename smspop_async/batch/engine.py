@@ -38,11 +38,8 @@ from smspop_async.batch.report import Progress, Report
 from smspop_async.config import ReconcilePolicy
 from smspop_async.courier import flush
 from smspop_async.errors import (
-    AccountInactiveError,
-    AuthenticationError,
     ConfigurationError,
     ContactSourceError,
-    InsufficientCreditsError,
     JournalError,
     SmsPopError,
 )
@@ -57,8 +54,6 @@ from smspop_async.events import (
 _NOT_DISPATCHED: Final = "the run stopped before this contact was submitted"
 _TRIED_AGAIN: Final = "it was not found, and a second try was asked for"
 _HALVED: Final = "some of its contacts were refused: it was cut in two"
-_OF_THE_ACCOUNT: Final = (AuthenticationError, InsufficientCreditsError, AccountInactiveError)
-"""Refusals that say nothing of the campaign: a resume may submit it as it is."""
 
 
 class Run:
@@ -160,6 +155,10 @@ class Run:
         if cancelled and self._reconciler is not None:
             self._give_up(self._reconciler)
 
+    def end_telling(self) -> None:
+        """Nobody listens for outcomes one by one any more."""
+        self._account.end_telling()
+
     def cut_off(self) -> None:
         """End what is in flight now, whatever becomes of it."""
         self._scope.cancel()
@@ -257,7 +256,7 @@ class Run:
             if self._reconciler is not None:
                 await self._reconciler.add(part, reason, age=age)
             else:
-                await self._reconciled(part, Finding(status=Status.UNKNOWN, detail=reason))
+                await self._reconciled(part, Finding(status=Status.UNKNOWN, detail=reason, missed=True))
         if recovery.resend and self._reconciler is not None:
             await self._reconciler.idle()
 
@@ -360,21 +359,27 @@ class Run:
             case Rejected(error=error, scope=scope):
                 if scope in (Scope.RUN, Scope.PACE):
                     self.stop(error)
-                again = scope is Scope.PACE or isinstance(error, _OF_THE_ACCOUNT)
-                await account.ended(part, Status.REJECTED, str(error), again=again)
+                # What was refused for a reason that concerns every campaign may be sent when that is put right.
+                again = scope in (Scope.RUN, Scope.PACE)
+                await account.ended(
+                    part, Status.REJECTED, str(error), again=again, reason=type(error).__name__
+                )
             case Unsent(error=error):
+                abandoned = self.stopped and isinstance(error, ConfigurationError)
                 if isinstance(error, ConfigurationError | JournalError) or part is self._canary:
                     self.stop(error)
-                await account.ended(part, Status.NOT_SUBMITTED, str(error))
+                reason = "" if abandoned else type(error).__name__
+                await account.ended(part, Status.NOT_SUBMITTED, str(error), reason=reason)
             case Unknown(error=error):
-                await self._look_for(part, str(error))
+                await self._look_for(part, error)
 
-    async def _look_for(self, part: Part, reason: str) -> None:
+    async def _look_for(self, part: Part, error: SmsPopError) -> None:
+        reason = type(error).__name__
         if self._reconciler is None or self.cancelled:
-            await self._account.ended(part, Status.UNKNOWN, reason)
+            await self._account.ended(part, Status.UNKNOWN, str(error), reason=reason)
             return
-        self._account.hold(part, reason)
-        await self._reconciler.add(part, reason)
+        self._account.hold(part, str(error), reason)
+        await self._reconciler.add(part, str(error))
 
     def _make_reconciler(self, policy: ReconcilePolicy | None) -> Reconciler | None:
         if policy is None:
@@ -392,7 +397,8 @@ class Run:
     async def _reconciled(self, part: Part, finding: Finding) -> None:
         account = self._account
         account.discrepancies += [f"{part.name}: {words}" for words in finding.discrepancies]
-        lost = finding.status is Status.UNKNOWN and not self.stopped
+        # A list that could not be read is no reason to send again.
+        lost = finding.status is Status.UNKNOWN and finding.missed and not self.stopped
         if lost and self.recovery is not None and self.recovery.resends(part):
             self._try_again(part, finding.detail)
             return

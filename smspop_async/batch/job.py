@@ -173,7 +173,7 @@ async def _journaled(
             keeper=keeper,
             numbered=run.numbered,
             stopped=run.is_stopped,
-            heard=account.heard,
+            heard=account.is_heard,
         )
     return AlongSource(
         intake=intake, planner=planner, log=log, keeper=keeper, numbered=run.numbered, stopped=run.is_stopped

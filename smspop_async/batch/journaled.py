@@ -116,6 +116,8 @@ class AheadSource(ChunkSource):
         numbered: Gives a chunk its number.
         stopped: Whether nothing more is sent.
         heard: Whether anybody listens for outcomes one by one.
+        second_tries: Whether to give out chunks that are second tries of what may have been sent. A second try that was
+            asked for once and did not leave is held like what it is a try of, until it is asked for again.
     """
 
     def __init__(
@@ -127,7 +129,8 @@ class AheadSource(ChunkSource):
         keeper: Keeper,
         numbered: Callable[[Chunk], Chunk],
         stopped: Callable[[], bool],
-        heard: bool,
+        heard: Callable[[], bool],
+        second_tries: bool = False,
     ) -> None:
         self._intake = intake
         self._planner = planner
@@ -136,6 +139,7 @@ class AheadSource(ChunkSource):
         self._numbered = numbered
         self._stopped = stopped
         self._heard = heard
+        self._second_tries = second_tries
         self._lock = anyio.Lock()
         self._ready: deque[Chunk] = deque()
         self._kept = 0
@@ -203,20 +207,27 @@ class AheadSource(ChunkSource):
         """Give out the next chunk that is planned."""
         if not self._ready and not self._ended:
             async with self._lock:
-                if not self._ready and not self._ended:
-                    await self._read()
+                while not self._ready and not self._ended:
+                    await self._read_on()
         return (self._ready.popleft() if self._ready else None), ()
+
+    async def _read_on(self) -> None:
+        try:
+            await self._read()
+        except JournalError as error:
+            self._ended = True
+            self._log.failed(error)
 
     async def _read(self) -> None:
         """Read chunks back; those that were halved since then have higher numbers, and are their workers' own."""
         if self._last is None:
             self._last = await self._log.last_seq()
-        if self._after >= self._last or (self._stopped() and not self._heard):
+        if self._after >= self._last or (self._stopped() and not self._heard()):
             self._ended = True
             return
         stored = await self._log.planned(after=self._after, limit=_READ)
         chunks = [stored_chunk(chunk) for chunk in stored if chunk.planned.seq <= self._last]
-        self._ready.extend(chunks)
+        self._ready.extend(chunk for chunk in chunks if self._second_tries or not chunk.doubt)
         self._after = chunks[-1].seq if chunks else self._last
         self._ended = not chunks
 

@@ -31,6 +31,7 @@ _PAIRS: Final = 2**20
 """Distinct explanations that are kept; further ones are replaced by a general one."""
 _LINES: Final = "L"
 _JSON: Final = "J"
+_BYTE: Final = 255
 _TOO_MANY: Final = "the explanation was not kept: the run has too many different ones"
 
 
@@ -132,8 +133,17 @@ class OutcomeBook:
 
     def settle_rest(self, status: Status, detail: str) -> None:
         """Give every row that is not settled yet this status: the last act of a run."""
-        if self._tally[0]:
-            self.settle_all([row for row, code in enumerate(self._column) if code == 0], status, detail)
+        if not self._tally[0]:
+            return
+        code = self._code((status, detail))  # which may widen the column
+        column = self._column
+        if column.itemsize == 1 and code <= _BYTE:
+            # Ten million rows at once: one by one they would hold the loop for a second.
+            self._column = array("B", column.tobytes().translate(bytes((code, *range(1, _BYTE + 1)))))
+            self._tally[code] += self._tally[0]
+            self._tally[0] = 0
+        else:
+            self.settle_all([row for row, old in enumerate(column) if old == 0], status, detail)
 
     def slabs(self, after: int) -> Iterator[tuple[int, int, Sequence[int] | None]]:
         """Slabs of rows as they were entered: first row, how many, and their lines if they have any.

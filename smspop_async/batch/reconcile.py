@@ -9,6 +9,7 @@ as a look.
 The schedule is pure (`Pending`); the loop around it is `Reconciler`.
 """
 
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final, cast
@@ -27,6 +28,7 @@ from smspop_async.events import CampaignReconciled, Observer, tell
 _REFUSED: Final = frozenset({"rejected", "refused", "declined", "denied"})
 """Status words of a campaign that was refused (assumed: the document shows "approved" alone)."""
 _FAR: Final = 3600.0
+_LOOKED: Final = re.compile(r"(?: (?:Looked for \d+ time|Not looked for\.).*)+$", re.DOTALL)
 
 
 def look_times(policy: ReconcilePolicy) -> Iterator[float]:
@@ -63,6 +65,8 @@ class Finding:
     """ACCEPTED, REJECTED or UNKNOWN."""
     detail: str
     settlement: Settlement | None = None
+    missed: bool = False
+    """Whether a whole list was seen at least once, and did not have it."""
     discrepancies: tuple[str, ...] = field(default=())
 
 
@@ -121,7 +125,13 @@ def not_found(pending: Pending, now: float) -> Finding:
         )
     else:
         looked = "not looked for"
-    return Finding(status=Status.UNKNOWN, detail=f"{pending.reason} {looked[:1].upper()}{looked[1:]}.")
+    detail = f"{pending.reason} {looked[:1].upper()}{looked[1:]}."
+    return Finding(status=Status.UNKNOWN, detail=detail, missed=pending.looks > 0)
+
+
+def reason_of(detail: str) -> str:
+    """Why a campaign is unknown, without what an earlier `not_found` added about the looking."""
+    return _LOOKED.sub("", detail)
 
 
 class Reconciler:
@@ -231,6 +241,8 @@ class Reconciler:
             whole = False
             hopeless = isinstance(error, AuthenticationError)
         for at, pending in enumerate(wanted):
+            if pending not in self._pending:
+                continue  # given up meanwhile
             if at in rows:
                 await self._found(pending, rows[at])
             elif hopeless:

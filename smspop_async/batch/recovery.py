@@ -6,6 +6,7 @@ from typing import Final
 
 from smspop_async.batch.chunks import Chunk, Part
 from smspop_async.batch.journaled import stored_chunk
+from smspop_async.batch.reconcile import reason_of
 from smspop_async.journal.sqlite import SendLog
 
 _READ: Final = 16
@@ -39,7 +40,7 @@ class Recovery:
                     return
                 self._seqs.append(after)
                 age = self._now() - (each.claimed_at or 0.0)
-                yield stored_chunk(each), each.verdict.detail, max(age, _JUST_NOW)
+                yield stored_chunk(each), reason_of(each.verdict.detail), max(age, _JUST_NOW)
 
     def resends(self, part: Part) -> bool:
         """Whether a campaign that was not found is to be sent once more."""

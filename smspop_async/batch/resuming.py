@@ -44,7 +44,12 @@ class Resumption:
 
     def __attrs_post_init__(self) -> None:
         journal_of(self.journal)
-        check_pace(self.max_concurrency or 1, self.rate_limit, self.reconcile, self.grace)
+        check_pace(
+            1 if self.max_concurrency is None else self.max_concurrency,
+            self.rate_limit,
+            self.reconcile,
+            self.grace,
+        )
 
     def settings(self, record: SendRecord) -> Settings:
         """Settings of the run that goes on with a send."""
@@ -88,7 +93,8 @@ async def open_resumption(
         keeper=Keeper(journal=journal, log=log, why=run.why),
         numbered=run.numbered,
         stopped=run.is_stopped,
-        heard=account.heard,
+        heard=account.is_heard,
+        second_tries=resumption.resend_unknown,
     )
     run.unread = _unread(record)
     return run, source
@@ -192,7 +198,7 @@ class _Loading:
         self._numbers, self._lines, self._pieces = [], [], []
 
     def _settle(self, piece: StoredRows) -> None:
-        if piece.waiting and piece.status is Status.NOT_SUBMITTED:
+        if piece.waiting and piece.status is not Status.UNKNOWN:
             return
         first, book = piece.first, self._book
         book.settle_all(range(first, first + len(piece.numbers)), piece.status, piece.detail)
@@ -229,11 +235,11 @@ def _unread(record: SendRecord) -> ContactSourceError | None:
 
 
 def _check_place(record: SendRecord, base_url: str) -> None:
-    """Texts that were planned for a sandbox must not reach people."""
-    if is_loopback(urlsplit(record.base_url).hostname or "") and not is_loopback(
-        urlsplit(base_url).hostname or ""
-    ):
+    """Texts that were planned for a sandbox must not reach people, and people must not be texted in a sandbox only."""
+    planned, now = (is_loopback(urlsplit(url).hostname or "") for url in (record.base_url, base_url))
+    if planned is not now:
         raise ConfigurationError(
-            f"The send {record.run} was planned for {record.base_url}, which is on this machine, and this client "
-            f"sends to {base_url}. Nothing was sent. If people are to be texted, send the list there anew."
+            f"The send {record.run} was planned for {record.base_url}, and this client sends to {base_url}: one of the "
+            "two is on this machine, a sandbox, and the other is not. Nothing was sent. Resume it with the base_url it "
+            "was planned for, or send the list anew."
         )

@@ -14,7 +14,7 @@ from typing import Final, Self
 import anyio
 import anyio.streams.memory  # pyright: ignore[reportUnusedImport]  # else anyio imports it in the middle of a run
 from anyio.abc import TaskGroup
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from smspop_async.batch.account import Batchful, Emit
 from smspop_async.batch.engine import Run
@@ -70,11 +70,12 @@ class Batch:
                 await send.send(batchful)
 
         async def outcomes() -> AsyncIterator[ContactOutcome]:
-            async for batchful in receive:
-                for count, outcome in enumerate(batchful.outcomes(), 1):
-                    yield outcome
-                    if count % _AT_ONCE == 0:
-                        await checkpoint()
+            with suppress(anyio.ClosedResourceError):  # by `wait`
+                async for batchful in receive:
+                    for count, outcome in enumerate(batchful.outcomes(), 1):
+                        yield outcome
+                        if count % _AT_ONCE == 0:
+                            await checkpoint()
 
         def close() -> None:
             send.close()
@@ -91,6 +92,11 @@ class Batch:
         finally:
             self._end_stream()
 
+    def _end_telling(self, run: Run) -> None:
+        """Nobody iterates any more: outcomes need not be made."""
+        run.end_telling()
+        self._close_stream()
+
     def __aiter__(self) -> AsyncIterator[ContactOutcome]:
         """Iterate over the outcomes in the order in which they are decided."""
         if self._outcomes is None:
@@ -100,9 +106,8 @@ class Batch:
     async def wait(self) -> None:
         """Wait until every row is settled. Outcomes that were not iterated over by then are passed over."""
         run = self._entered
-        if self._outcomes is not None:
-            async for _ in self._outcomes:
-                pass
+        self._end_telling(run)
+        await checkpoint_if_cancelled()  # before the run has had a turn: nothing leaves
         await run.finished.wait()
 
     @property
@@ -152,7 +157,7 @@ class Batch:
         assert tasks is not None  # noqa: S101 - entered
         if not run.finished.is_set():
             run.stop(cancelled=True)
-        self._close_stream()
+        self._end_telling(run)
         late = await self._settle(run)
         try:
             await tasks.__aexit__(None, None, None)

@@ -443,6 +443,21 @@ async def test_with_options_serves_another_account() -> None:
 
 
 @pytest.mark.anyio
+async def test_the_observer_of_a_copy_has_heard_all_when_the_connections_are_closed() -> None:
+    """Closing one client closes the connections of its copies, and waits for their observers too."""
+    heard: list[object] = []
+
+    async def observe(event: object) -> None:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        heard.append(event)
+
+    async with raw_server(answer_all) as server, calling(server.base_url) as sms:
+        await create(sms.with_options(on_event=observe))
+    assert [type(event).__name__ for event in heard] == ["CampaignSubmitted", "CampaignSettled"]
+
+
+@pytest.mark.anyio
 async def test_observer_that_raises_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
     """An observer's exception is logged by its type alone, and the campaign is sent."""
 

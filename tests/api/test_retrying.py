@@ -213,9 +213,9 @@ async def test_observer_hears_of_every_request_and_every_retry() -> None:
         async with calling(server.base_url, on_event=events.append) as sms:
             await create(sms)
     assert events == [
-        CampaignSubmitted(name="Parcels", contacts=3),
+        CampaignSubmitted(name="Parcels", contacts=3, server="127.0.0.1"),
         CampaignRetried(name="Parcels", attempt=1, delay=4, reason="RateLimitError"),
-        CampaignSubmitted(name="Parcels", contacts=3),
+        CampaignSubmitted(name="Parcels", contacts=3, server="127.0.0.1"),
         CampaignSettled(name="Parcels", contacts=3, outcome="accepted", statuses={"sent": 3}),
     ]
 
