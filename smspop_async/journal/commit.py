@@ -10,16 +10,24 @@ it in the line.
 
 When SQLite fails, the whole group is undone and everybody is told; nothing is written after that. An order that finds
 something else than it expects (`StaleClaimError`) has written nothing, and concerns nobody else.
+
+A file that was deleted or moved can be written to for as long as it is open, and what is written is lost. So the thread
+looks now and then whether the name still stands for the file that it has open.
+
+The thread also closes the journal. Whoever asked for that may be cancelled; the lock is let go of all the same.
 """
 
 import asyncio
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
+import anyio.to_thread
 from attrs import define, field
 
 from smspop_async.errors import JournalError
@@ -31,6 +39,8 @@ Act = Callable[[sqlite3.Connection], T]
 
 _MOST: Final = 256
 """Orders in one transaction."""
+_LOOK: Final = 0.25
+"""Seconds between two looks whether the file is still there: each costs as much as two orders in a busy program."""
 
 
 @define(kw_only=True, eq=False)
@@ -46,14 +56,20 @@ class GroupCommit:
     """The thread that owns a journal's connection. Make it in the event loop that will give it orders.
 
     Args:
-        connection: Used by the thread alone until `aclose` has returned.
-        path: For the words of errors.
+        connection: Used by the thread alone.
+        path: The file, without symbolic links.
+        close: Called by the thread at its end.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, path: Path, close: Callable[[], object] = lambda: None
+    ) -> None:
         self._connection = connection
         self._path = path
+        self._close = close
         self._loop = asyncio.get_running_loop()
+        self._there = self._places()
+        self._looked = time.monotonic()
         self._orders: SimpleQueue[_Order[Any] | None] = SimpleQueue()
         self._closed = False
         self.failure: JournalError | None = None
@@ -80,15 +96,27 @@ class GroupCommit:
     def _give(self, order: _Order[Any]) -> None:
         if self._closed:
             raise JournalError(f"The journal {self._path} is closed.")
+        if asyncio.get_running_loop() is not self._loop:
+            raise JournalError(
+                f"The journal {self._path} is open in another event loop: make a SqliteJournal in each, and close one "
+                "before the other is opened."
+            )
         self._orders.put(order)
 
-    async def aclose(self) -> None:
-        """Carry out what was ordered, and end the thread. Closing twice does nothing."""
+    def close(self) -> None:
+        """Have carried out what was ordered, and the thread ended; does not wait for it."""
         if not self._closed:
             self._closed = True
             self._orders.put(None)
-        await self._ended.wait()
-        self._thread.join()
+
+    async def aclose(self) -> None:
+        """Close, and wait until that is done. Closing twice does nothing; a cancelled wait does not undo it."""
+        self.close()
+        if asyncio.get_running_loop() is self._loop:
+            await self._ended.wait()
+            self._thread.join()
+        else:  # that loop may be gone, and then nobody can be told in it
+            await anyio.to_thread.run_sync(self._thread.join)
 
     # In the thread.
 
@@ -99,7 +127,10 @@ class GroupCommit:
             if group:
                 self._carry_out(group)
                 self._tell(self._deliver, group)
-        self._tell(self._ended.set)
+        try:
+            self._close()
+        finally:
+            self._tell(self._ended.set)
 
     def _group(self) -> tuple[list[_Order[Any]], bool]:
         """Wait for an order, and take all that wait with it; False with the last ones."""
@@ -118,15 +149,46 @@ class GroupCommit:
     def _carry_out(self, group: list[_Order[Any]]) -> None:
         if self.failure is None:
             try:
+                self._look()
                 self._commit(group)
+            except JournalError as error:
+                self.failure = error
             except sqlite3.Error as error:
                 self.failure = explain(self._path, error)
             except Exception as error:  # noqa: BLE001 - a bug must end the writing, not leave everybody waiting
-                self.failure = JournalError(f"The journal {self._path} is not written any more: {error!r}.")
-        if self.failure is not None:
-            self._roll_back()
-            for order in group:
-                order.error = self.failure
+                # The error's own words may quote a number or the message.
+                kind = type(error).__name__
+                self.failure = JournalError(f"The journal {self._path} is not written any more ({kind}).")
+            if self.failure is not None:
+                self._roll_back()
+                self._fail(group, str(self.failure))
+        else:
+            self._fail(group, f"{self.failure} Nothing is written until it has been closed and opened again.")
+
+    def _fail(self, group: list[_Order[Any]], words: str) -> None:
+        for order in group:
+            # Each its own: an exception that is raised in many places gathers all their tracebacks.
+            order.error = JournalError(words)
+
+    def _look(self) -> None:
+        """See whether the file is still where it was.
+
+        Raises:
+            JournalError: it is not.
+        """
+        now = time.monotonic()
+        if now - self._looked < _LOOK:
+            return
+        self._looked = now
+        if self._places() != self._there:
+            raise JournalError(
+                f"The journal {self._path} was deleted, moved or replaced while it was in use: what would be written "
+                "is lost. If it was moved, put it back with the file beside it that ends in -wal, then resume."
+            )
+
+    def _places(self) -> list[tuple[int, int] | None]:
+        """Which files have the names of the journal and of its log."""
+        return [_place(f"{self._path}{end}") for end in ("", "-wal")]
 
     def _commit(self, group: list[_Order[Any]]) -> None:
         connection = self._connection
@@ -155,12 +217,21 @@ class GroupCommit:
 
     def _deliver(self, group: list[_Order[Any]]) -> None:
         for order in group:
-            if order.future is None:
-                if order.error is not None and order.failed is not None:
-                    order.failed(order.error)
-            elif order.future.done():
-                continue  # cancelled
-            elif order.error is not None:
+            if order.future is None or order.future.done():
+                continue  # nobody waits, or not any more
+            if order.error is not None:
                 order.future.set_exception(order.error)
             else:
                 order.future.set_result(order.result)
+        # Last, because what is called here is not ours: nobody may wait for ever where it raises.
+        for order in group:
+            if order.error is not None and order.failed is not None:
+                order.failed(order.error)
+
+
+def _place(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a text is all that is needed
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

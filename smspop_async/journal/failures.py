@@ -1,6 +1,9 @@
 """What is wrong with a journal, in words that say what to do."""
 
 import sqlite3
+import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +33,25 @@ def explain(path: Path, error: sqlite3.Error) -> JournalError:
         if code.startswith(prefix):
             return JournalError(f"The journal {path}: {words} ({code}).")
     return JournalError(f"The journal {path} cannot be used ({code}).")
+
+
+@contextmanager
+def telling(path: Path) -> Generator[None, None, None]:
+    """Tell what is wrong with a journal that is read in this block.
+
+    Raises:
+        JournalError: it cannot be read, or what stands in it makes no sense.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise explain(path, error) from None
+    except (ValueError, LookupError, TypeError, ArithmeticError, zlib.error) as error:
+        # SQLite has no check sums: this is what a changed byte comes to.
+        raise JournalError(
+            f"The journal {path} is damaged: what it holds cannot be read ({type(error).__name__}). It is left as it "
+            "is: restore it from a copy, or look in the dashboard for what was sent."
+        ) from None
 
 
 def explain_os(path: Path, error: OSError) -> JournalError:

@@ -5,17 +5,26 @@ dies, however it dies; so whoever gets it knows that every chunk that is still `
 
 A new journal is made in one transaction in SQLite's oldest mode, and turned to write-ahead logging after that: a file
 that has any bytes in it has our mark in its header, and one without the mark is not ours.
+
+The header is read as bytes, because SQLite leaves files beside what it opens, also beside what is not ours. But to
+close any descriptor of a file is to drop all locks that the process has on it (POSIX; fcntl(2)), those of SQLite too;
+the next program that closes the journal would then take itself for the last one and delete the log into which this
+process goes on writing. So a file that this process has open as a journal is known to be one, and not looked at again:
+`_known` counts them, and nobody opens one while another looks.
 """
 
 import os
 import socket
 import sqlite3
+import stat
+import threading
 import time
+from collections import Counter
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from attrs import frozen
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 
 from smspop_async.errors import JournalError
 from smspop_async.journal.failures import explain, explain_os
@@ -25,20 +34,29 @@ _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER: Final = 100
 _NOT_OURS: Final = "It is left as it is: give the journal another name."
 
+_File = tuple[int, int]
+"""A device and a number on it."""
+_looking: Final = threading.Lock()
+_known: Final[Counter[_File]] = Counter()
+"""How often this process has each journal open."""
+
 
 @frozen(kw_only=True)
 class Opened:
     """A journal that this process owns."""
 
     path: Path
+    """Without symbolic links."""
     connection: sqlite3.Connection
     lock: FileLock
+    file: tuple[int, int]
 
     def close(self) -> None:
         """Close the file, then let go of it."""
         try:
             self.connection.close()
         finally:
+            _forget(self.file)
             self.lock.release()
 
 
@@ -51,10 +69,16 @@ def own(path: Path) -> Opened:
     Raises:
         JournalError: it is somebody else's, held by another process, damaged, newer, or not writable.
     """
-    path = Path(os.path.realpath(path))
+    path = _resolved(path)
+    _check_place(path)
     lock = _lock(path)
     try:
-        return Opened(path=path, connection=_connect(path), lock=lock)
+        file, new = _find(path)
+        try:
+            return Opened(path=path, connection=_connect(path, new=new), lock=lock, file=file)
+        except BaseException:
+            _forget(file)
+            raise
     except sqlite3.Error as error:
         lock.release()
         raise explain(path, error) from None
@@ -66,19 +90,48 @@ def own(path: Path) -> Opened:
         raise
 
 
+class _Reading(sqlite3.Connection):
+    """A connection that counts among those of a file until it is closed."""
+
+    file: _File | None = None
+
+    def close(self) -> None:
+        super().close()
+        file, self.file = self.file, None
+        if file is not None:
+            _forget(file)
+
+
 def read_only(path: Path) -> sqlite3.Connection:
     """Open a journal for reading, also while another process writes it. Blocks.
+
+    All that is read on the connection is of one moment.
 
     Raises:
         JournalError: it is missing, somebody else's, newer, or damaged.
     """
-    path = Path(os.path.realpath(path))
-    check_file(path)
+    path = _resolved(path)
+    file = _recognise(path)
+    connection: _Reading | None = None
     try:
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False)
-        connection.execute("SELECT count(*) FROM send").fetchone()
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?mode=ro",
+            uri=True,
+            check_same_thread=False,
+            isolation_level=None,
+            factory=_Reading,
+        )
+        connection.execute("BEGIN")
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
+        _forget(file)
         raise explain(path, error) from None
+    connection.file = file
+    if not tables:  # this process is making it at this moment
+        connection.close()
+        raise _empty(path)
     return connection
 
 
@@ -88,19 +141,91 @@ def check_file(path: Path) -> None:
     Raises:
         JournalError: there is no file, or it is no journal, or one of a newer version.
     """
+    _forget(_recognise(_resolved(path)))
+
+
+def _resolved(path: Path) -> Path:
     try:
-        with path.open("rb") as file:
-            header = file.read(_HEADER)
+        return Path(os.path.realpath(path))
+    except ValueError:
+        raise JournalError(f"{str(path)!r} is no name of a file. Give the journal another one.") from None
+
+
+def _recognise(path: Path) -> _File:
+    """Check the header of a file, unless this process has it open, and count it as open."""
+    try:
+        with _looking:
+            found = path.stat()
+            file = found.st_dev, found.st_ino
+            if file not in _known:
+                _check_kind(path, found)
+                with path.open("rb") as stream:
+                    header = stream.read(_HEADER)
+                _check_header(path, header)
+            _known[file] += 1
     except FileNotFoundError:
         raise JournalError(f"There is no journal {path}. See how its name is spelled.") from None
     except OSError as error:
         raise explain_os(path, error) from None
-    _check_header(path, header)
+    return file
+
+
+def _forget(file: _File) -> None:
+    with _looking:
+        _known[file] -= 1
+        if _known[file] <= 0:
+            del _known[file]
+
+
+def _check_kind(path: Path, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a file of the usual kind"
+        raise JournalError(f"{path} cannot be a journal: it is {kind}. Give the journal another name.")
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _check_place(path: Path) -> None:
+    """Refuse before anything is written, so that no lock is left beside what is not ours.
+
+    Raises:
+        JournalError: the file is no journal, or there is no folder for it.
+    """
+    try:
+        found = _stat(path)
+        if found is not None:
+            _check_kind(path, found)
+            if found.st_size:
+                check_file(path)
+                return
+        elif not path.parent.is_dir():
+            raise JournalError(
+                f"The journal {path} cannot be made: there is no such folder. See how it is spelled, or make it. "
+                "Nothing is sent without the journal."
+            )
+        log = Path(f"{path}-wal")
+        lost = _stat(log)
+        if lost is not None and lost.st_size:
+            raise JournalError(
+                f"{log} is the newest part of a journal that is not where it was. Put that back beside it under the "
+                "name it had; or, if its sends do not matter any more, delete this file too."
+            )
+    except OSError as error:
+        raise explain_os(path, error) from None
+
+
+def _empty(path: Path) -> JournalError:
+    return JournalError(f"The journal {path} is empty: nothing was ever planned in it, and nothing sent.")
 
 
 def _check_header(path: Path, header: bytes) -> None:
     if not header:
-        raise JournalError(f"The journal {path} is empty: nothing was ever planned in it, and nothing sent.")
+        raise _empty(path)
     if not header.startswith(_MAGIC[: len(header)]):
         raise JournalError(f"{path} is not a journal, but some other file. {_NOT_OURS}")
     if len(header) < _HEADER:
@@ -116,9 +241,18 @@ def _check_header(path: Path, header: bytes) -> None:
 
 
 def _lock(path: Path) -> FileLock:
-    lock = FileLock(f"{path}.lock", mode=0o600)
+    """Take the lock, by which the process that has it is known to live.
+
+    It is taken in one thread and let go of in another. A lock that is only the existence of a file, as where the file
+    system knows no other, would outlive its process, and prove nothing.
+    """
+    lock = FileLock(f"{path}.lock", mode=0o600, thread_local=False, fallback_to_soft=False)
+    soft = isinstance(cast("object", lock), SoftFileLock)
     try:
-        lock.acquire(timeout=0)
+        if not soft:
+            lock.acquire(timeout=0)
+    except NotImplementedError:
+        soft = True
     except Timeout:
         raise JournalError(
             f"The journal {path} is in use{_holder(path)}. Wait until that has ended, or end it; then try again. "
@@ -126,6 +260,11 @@ def _lock(path: Path) -> FileLock:
         ) from None
     except OSError as error:
         raise explain_os(path, error) from None
+    if soft:
+        raise JournalError(
+            f"The journal {path} cannot be kept there: files cannot be locked. Give it a place on a local disk. "
+            "Nothing is sent without the journal."
+        )
     return lock
 
 
@@ -143,21 +282,35 @@ def _holder(path: Path) -> str:
         connection.close()
     if row is None:
         return ""
-    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row[2]))
-    return f" by process {row[0]} on {row[1]}, since {since}"
+    pid, host, began = row
+    since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(began))
+    if (pid, host) == (os.getpid(), socket.gethostname()):
+        return f" by this process ({pid}), since {since}"
+    return f" by process {pid} on {host}, since {since}"
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    new = _make(path)
-    if not new:
-        check_file(path)
+def _find(path: Path) -> tuple[_File, bool]:
+    """The file, counted as open, and whether it is new."""
+    if not _make(path):
+        return _recognise(path), False
+    with _looking:
+        found = path.stat()
+        file = found.st_dev, found.st_ino
+        _known[file] += 1
+    return file, True
+
+
+def _connect(path: Path, *, new: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = 1")  # macOS: through the cache of the drive; elsewhere nothing
         if new or not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             _lay_out(connection)
         _check_whole(path, connection)
-        connection.execute("PRAGMA journal_mode = WAL")
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            # Where the file system cannot share memory, the old mode stays; there FULL can lose the last commit.
+            connection.execute("PRAGMA synchronous = EXTRA")
         connection.execute("PRAGMA journal_size_limit = 1048576")
         connection.execute(
             "INSERT OR REPLACE INTO holder VALUES (1, ?, ?, ?)",
@@ -174,7 +327,10 @@ def _make(path: Path) -> bool:
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
-        return path.stat().st_size == 0
+        if path.stat().st_size:
+            return False
+        path.chmod(0o600)
+        return True
     _sync_folder(path.parent)
     return True
 

@@ -2,7 +2,8 @@
 
 The rows of a send lie in chunks, and those that are not sent in a table of their own. `read_rows` puts them back into
 input order: the chunks are opened in the order of their first rows, and only those are held that overlap, which the
-chunker bounds. Memory does not grow with the send.
+chunker bounds. Memory does not grow with the send: SQLite sorts the chunks' ids, which are small, and not the chunks,
+which it would copy to its temporary files first, numbers and all.
 """
 
 import heapq
@@ -10,7 +11,7 @@ import json
 import sqlite3
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import define
@@ -32,6 +33,7 @@ from smspop_async.journal.schema import SEQ_BITS, chunk_id, seq_of
 _AT_ONCE: Final = 2_000
 _LOST: Final = "read, but not yet in the journal when the process died; it was not sent"
 _NO_ROW: Final = 1 << 62
+_text: Final = packing.unpack_text
 
 _SEND: Final = "id, run, name, sender_id, message, base_url, settings, created_at, state, note, total"
 _CHUNK: Final = (
@@ -58,14 +60,14 @@ def _send(row: Sequence[Any], counted: Mapping[ChunkState, tuple[int, int]]) -> 
     _, run, name, sender_id, message, base_url, settings, created_at, state, note, total = row
     return SendRecord(
         run=run,
-        name=name,
-        sender_id=sender_id,
-        message=message,
-        base_url=base_url,
+        name=_text(name),
+        sender_id=_text(sender_id),
+        message=_text(message),
+        base_url=_text(base_url),
         settings=json.loads(settings),
         created_at=created_at,
         state=SendState(state),
-        note=note,
+        note=_text(note),
         rows=total,
         chunks={chunk_state: chunks for chunk_state, (chunks, _) in counted.items()},
         contacts={chunk_state: contacts for chunk_state, (_, contacts) in counted.items()},
@@ -103,14 +105,14 @@ def read_decided(connection: sqlite3.Connection, send: int) -> Iterator[tuple[in
     """Number, contacts and verdict of every campaign of a send that was submitted, without their contacts' statuses."""
     rows = connection.execute(
         "SELECT id, contacts, state, status, sent, failed, detail FROM chunk"
-        " WHERE id BETWEEN ? AND ? AND state IN ('done', 'failed', 'unknown') ORDER BY id",
+        " WHERE id BETWEEN ? AND ? AND state IN ('done', 'failed', 'unknown') AND claimed_at IS NOT NULL ORDER BY id",
         (chunk_id(send, 0), chunk_id(send + 1, 0) - 1),
     )
     for at, contacts, state, status, sent, failed, detail in rows:
         verdict = Verdict(
             state=ChunkState(state),
             status=Status(status),
-            detail=detail,
+            detail=_text(detail),
             summary=Summary(sent=sent, failed=failed),
         )
         yield seq_of(at), contacts, verdict
@@ -149,8 +151,9 @@ def read_discrepancies(connection: sqlite3.Connection, send: int) -> Iterator[tu
         " ORDER BY id",
         (chunk_id(send, 0), chunk_id(send + 1, 0) - 1),
     )
-    for at, words in rows:
-        yield seq_of(at), words
+    for at, notes in rows:
+        for words in _text(notes).split("\n"):
+            yield seq_of(at), words
 
 
 def _chunk(row: Sequence[Any]) -> StoredChunk:
@@ -161,17 +164,20 @@ def _chunk(row: Sequence[Any]) -> StoredChunk:
         if common is not None
         else None
     )
+    planned = PlannedChunk(
+        seq=seq_of(at),
+        rows=packing.unpack_rows(first, contacts, runs),
+        numbers=packing.unpack_numbers(numbers),
+        text=_text(body),
+    )
+    if not len(planned.rows) == len(planned.numbers) == contacts:
+        raise ValueError("the columns of a chunk are not of one length")
     return StoredChunk(
-        planned=PlannedChunk(
-            seq=seq_of(at),
-            rows=packing.unpack_rows(first, contacts, runs),
-            numbers=packing.unpack_numbers(numbers),
-            text=body,
-        ),
+        planned=planned,
         verdict=Verdict(
             state=ChunkState(state),
             status=Status(status),
-            detail=detail,
+            detail=_text(detail),
             statuses=statuses,
             details=packing.unpack_details(details),
             summary=Summary(sent=sent, failed=failed),
@@ -186,13 +192,13 @@ def read_rows(connection: sqlite3.Connection, send: int) -> Iterator[StoredRows]
     lines = _Lines(connection, send)
     expected = 0
     for piece in _in_order(connection, send):
-        if piece.first > expected:
-            yield from _cut(_lost(expected, piece.first), lines)
+        for lost in _lost(expected, piece.first):
+            yield from _cut(lost, lines)
         yield from _cut(piece, lines)
         expected = piece.first + len(piece.numbers)
     total = connection.execute("SELECT total FROM send WHERE id = ?", (send,)).fetchone()[0]
-    if total > expected:
-        yield from _cut(_lost(expected, total), lines)
+    for lost in _lost(expected, total):
+        yield from _cut(lost, lines)
 
 
 @define(kw_only=True)
@@ -207,10 +213,10 @@ class _Piece:
     waiting: bool = False
 
 
-def _lost(first: int, end: int) -> _Piece:
-    return _Piece(
-        first=first, numbers=[""] * (end - first), status=Status.NOT_SUBMITTED, detail=_LOST, others={}
-    )
+def _lost(first: int, end: int) -> Iterator[_Piece]:
+    for at in range(first, end, _AT_ONCE):
+        count = min(_AT_ONCE, end - at)
+        yield _Piece(first=at, numbers=[""] * count, status=Status.NOT_SUBMITTED, detail=_LOST, others={})
 
 
 class _Open:
@@ -223,7 +229,8 @@ class _Open:
         verdict = chunk.verdict
         self._waiting = verdict.state is ChunkState.PLANNED
         self._details = verdict.details
-        self._statuses = verdict.statuses
+        self._exceptions = verdict.statuses.others if verdict.statuses is not None else dict[int, Status]()
+        self._places = {*self._exceptions, *self._details}
         self._common = verdict.statuses.common if verdict.statuses is not None else verdict.status
         # The contacts' own statuses explain themselves; without them the campaign's detail is theirs.
         self._detail = "" if verdict.statuses is not None else verdict.detail
@@ -245,21 +252,18 @@ class _Open:
         )
 
     def _others(self, begin: int, end: int) -> dict[int, tuple[Status, str]]:
-        statuses, details = self._statuses, self._details
-        others: Mapping[int, Status] = statuses.others if statuses is not None else {}
-        places = {*others, *details} if details else others
+        others, details = self._exceptions, self._details
         return {
             at - begin: (others.get(at, self._common), details.get(at, self._detail))
-            for at in places
-            if begin <= at < end
+            for at in _within(self._places, begin, end)
         }
 
 
 def _in_order(connection: sqlite3.Connection, send: int) -> Iterator[_Piece]:
     chunks = (
-        _chunk(row)
+        _chunk(connection.execute(f"{_CHUNKS} WHERE chunk.id = ?", row).fetchone())
         for row in connection.execute(
-            f"{_CHUNKS} WHERE chunk.id BETWEEN ? AND ? AND state <> 'replaced' ORDER BY first_row",
+            "SELECT id FROM chunk WHERE id BETWEEN ? AND ? AND state <> 'replaced' ORDER BY first_row",
             (chunk_id(send, 0), chunk_id(send + 1, 0) - 1),
         )
     )
@@ -289,7 +293,16 @@ def _rejected(connection: sqlite3.Connection, send: int) -> Iterator[_Piece]:
         " ORDER BY row",
         (send,),
     ):
-        yield _Piece(first=row, numbers=[shown], status=Status(status), detail=detail, others={})
+        yield _Piece(
+            first=row, numbers=[_text(shown)], status=Status(status), detail=_text(detail), others={}
+        )
+
+
+def _within(places: Collection[int], begin: int, end: int) -> Iterator[int]:
+    """Those of `places` from `begin` to `end`, by the shorter way: a chunk may be in as many pieces as it has rows."""
+    if end - begin < len(places):
+        return (at for at in range(begin, end) if at in places)
+    return (at for at in places if begin <= at < end)
 
 
 class _Lines:
@@ -321,7 +334,7 @@ def _cut(piece: _Piece, lines: _Lines) -> Iterator[StoredRows]:
             numbers=piece.numbers[begin:end],
             status=piece.status,
             detail=piece.detail,
-            others={at - begin: pair for at, pair in piece.others.items() if begin <= at < end},
+            others={at - begin: piece.others[at] for at in _within(piece.others, begin, end)},
             line=line,
             waiting=piece.waiting,
         )

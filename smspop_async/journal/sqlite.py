@@ -11,6 +11,7 @@ Why a second process cannot send what the first is sending. The lock (`smspop_as
 before the file is read, and held until the last order is carried out. Claims are compare-and-swap all the same.
 """
 
+import asyncio
 import os
 import secrets
 import sqlite3
@@ -40,11 +41,12 @@ from smspop_async.journal.base import (
     Verdict,
 )
 from smspop_async.journal.commit import GroupCommit
+from smspop_async.journal.failures import telling
 from smspop_async.journal.opening import Opened, check_file, own, read_only
 from smspop_async.journal.schema import chunk_id
 
 _TOKEN_BITS: Final = 62
-_AHEAD: Final = 16
+_AHEAD: Final = 4
 """Orders of planning that may wait for the disk."""
 
 
@@ -64,8 +66,10 @@ class SqliteJournal:
         self._clock = clock
         self._users = 0
         self._opening = anyio.Lock()
-        self._opened: Opened | None = None
         self._commit: GroupCommit | None = None
+        self._closing: GroupCommit | None = None
+        self._place = self.path
+        self._under_way: dict[int, SendLog] = {}
 
     def __repr__(self) -> str:
         return f"SqliteJournal({str(self.path)!r})"
@@ -85,31 +89,31 @@ class SqliteJournal:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with anyio.CancelScope(shield=True):
-            async with self._opening:
-                self._users -= 1
-                if self._users == 0:
-                    await self._close()
+        self._users -= 1
+        if self._users == 0:
+            with anyio.CancelScope(shield=True):
+                await self._close()
 
     async def _open(self) -> None:
         # A cancellation must not lose a lock that the thread has taken.
         with anyio.CancelScope(shield=True):
-            self._opened = await anyio.to_thread.run_sync(own, self.path)
-            self._commit = GroupCommit(self._opened.connection, self.path)
+            if self._closing is not None:
+                await self._closing.aclose()
+            opened = await _own(self.path)
+            self._place = opened.path
+            self._commit = GroupCommit(opened.connection, opened.path, opened.close)
             try:
                 await self._commit.run(partial(statements.give_up_claims, now=self._clock()))
-                await self._commit.run(statements.give_up_plans)
+                await self._commit.run(partial(statements.give_up_plans, now=self._clock()))
             except BaseException:
                 await self._close()
                 raise
 
     async def _close(self) -> None:
-        opened, commit = self._opened, self._commit
-        self._opened = self._commit = None
-        if commit is not None:
-            await commit.aclose()
-        if opened is not None:
-            await anyio.to_thread.run_sync(opened.close)
+        self._closing, self._commit = self._commit, None
+        self._under_way.clear()
+        if self._closing is not None:
+            await self._closing.aclose()
 
     async def sends(self) -> list[SendRecord]:
         """All sends in the journal, in the order of their beginnings.
@@ -134,20 +138,44 @@ class SqliteJournal:
         """
         state = SendState.STREAMING if streaming else SendState.PLANNING
         send = await self._writer.run(partial(statements.begin, plan=plan, state=state, now=self._clock()))
-        return SendLog(writer=self._writer, path=self.path, send=send, clock=self._clock)
+        log = self._log(send)
+        log.take()
+        return log
+
+    def _log(self, send: int) -> "SendLog":
+        return SendLog(
+            writer=self._writer, path=self._place, send=send, clock=self._clock, under_way=self._under_way
+        )
 
     async def reopen(self, run: str) -> "SendLog":
         """Go on with a send.
 
         Raises:
-            JournalError: there is none of this token.
+            JournalError: there is none of this token, or it is under way.
         """
         for send, record in await self._writer.run(reading.read_sends):
             if record.run == run:
-                return SendLog(writer=self._writer, path=self.path, send=send, clock=self._clock)
+                log = self._log(send)
+                log.check_free()
+                return log
         raise JournalError(
             f"The journal {self.path} has no send {run!r}: `smspop report {self.path}` lists them."
         )
+
+
+async def _own(path: Path) -> Opened:
+    """Open a journal in a thread, which no cancellation ends: what comes too late is closed again."""
+    opening = asyncio.ensure_future(anyio.to_thread.run_sync(own, path))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_let_go)
+        raise
+
+
+def _let_go(opening: "asyncio.Future[Opened]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 class SendLog:
@@ -158,17 +186,50 @@ class SendLog:
         path: The journal.
         send: The send's id.
         clock: Seconds since the epoch.
+        under_way: Who is at which send of the journal: one at a time. Whoever writes first is.
     """
 
-    def __init__(self, *, writer: GroupCommit, path: Path, send: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        writer: GroupCommit,
+        path: Path,
+        send: int,
+        clock: Callable[[], float],
+        under_way: "dict[int, SendLog] | None" = None,
+    ) -> None:
         self._writer = writer
         self._path = path
         self._send = send
         self._clock = clock
+        self._under_way = {} if under_way is None else under_way
         self._tokens: dict[int, int] = {}
         self._waiting = 0
+        self._over = False
         self.failed: Callable[[JournalError], object] = lambda _: None
         """Told about an order that could not be carried out and that nobody waited for."""
+
+    def check_free(self) -> None:
+        """See that nobody else is at this send.
+
+        Raises:
+            JournalError: somebody is.
+        """
+        if self._under_way.get(self._send, self) is not self:
+            raise JournalError(
+                f"The send is under way already, by this process and out of the journal {self._path}: wait for it. "
+                "Nothing was sent by this call."
+            )
+
+    def take(self) -> None:
+        """Be the one who is at this send, until `finish`.
+
+        Raises:
+            JournalError: somebody else is.
+        """
+        self.check_free()
+        if not self._over:
+            self._under_way[self._send] = self
 
     async def plan(
         self,
@@ -186,6 +247,7 @@ class SendLog:
         act = partial(
             statements.plan, send=self._send, chunks=chunks, rejected=rejected, lines=lines, total=total
         )
+        self.take()
         self._waiting += 1
         if self._waiting < _AHEAD:
             self._writer.put(act, self._fail)
@@ -199,7 +261,9 @@ class SendLog:
         Raises:
             JournalError: it cannot be written.
         """
-        await self._writer.run(partial(statements.mark, send=self._send, state=state, note=note))
+        await self._writer.run(
+            partial(statements.mark, send=self._send, state=state, now=self._clock(), note=note)
+        )
 
     async def claim(self, seq: int) -> None:
         """Write down durably that a chunk is about to leave. Only after this returned may it.
@@ -207,6 +271,7 @@ class SendLog:
         Raises:
             JournalError: it is not written; the chunk must not leave.
         """
+        self.take()
         token = self._tokens[seq] = secrets.randbits(_TOKEN_BITS)
         at = chunk_id(self._send, seq)
         await self._writer.run(partial(statements.claim, chunk=at, token=token, now=self._clock()))
@@ -232,6 +297,7 @@ class SendLog:
 
     def _order(self, act: Callable[..., None], seq: int, **words: object) -> None:
         try:
+            self.take()
             self._writer.put(
                 partial(act, chunk=chunk_id(self._send, seq), now=self._clock(), **words), self._fail
             )
@@ -247,7 +313,10 @@ class SendLog:
         Raises:
             JournalError: it cannot be written.
         """
-        await self._writer.run(partial(statements.note, send=self._send, words=note))
+        self._over = True
+        if self._under_way.get(self._send) is self:
+            del self._under_way[self._send]
+        await self._writer.run(partial(statements.finish, send=self._send, words=note, now=self._clock()))
 
     # Reading.
 
@@ -271,45 +340,75 @@ class SendLog:
         )
 
     def reader(self) -> "SendReader":
-        """Read what the send has on the disk, in a thread."""
-        return SendReader(read_only(self._path), self._send)
+        """Read what the send has on the disk, in a thread.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        return _reader(self._path, lambda send, _: send == self._send, "of this run any more")
 
 
 class SendReader:
-    """Reads one send of a journal, on a connection of its own. Blocks: for a thread, or a program without a loop.
+    """Reads one send of a journal as it was when this was made, on a connection of its own.
+
+    Blocks: for a thread, or a program without a loop. Everything raises JournalError where the journal cannot be read.
 
     Args:
         connection: Closed by `close`.
         send: The send's id.
+        record: The send.
+        path: For the words of errors.
     """
 
-    def __init__(self, connection: sqlite3.Connection, send: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, send: int, record: SendRecord, path: Path) -> None:
         self._connection = connection
         self._send = send
+        self.record = record
+        self._path = path
 
     def rows(self) -> Iterator[StoredRows]:
         """Every row in input order."""
-        return reading.read_rows(self._connection, self._send)
+        with telling(self._path):
+            yield from reading.read_rows(self._connection, self._send)
 
     def decided(self) -> Iterator[tuple[int, int, Verdict]]:
         """Number, contacts and verdict of every campaign that was submitted."""
-        return reading.read_decided(self._connection, self._send)
+        with telling(self._path):
+            yield from reading.read_decided(self._connection, self._send)
 
     def discrepancies(self) -> Iterator[tuple[int, str]]:
         """Number of a campaign, and where the API contradicted itself about it."""
-        return reading.read_discrepancies(self._connection, self._send)
+        with telling(self._path):
+            yield from reading.read_discrepancies(self._connection, self._send)
 
     def counts(self) -> Mapping[Status, int]:
         """How many rows have which status."""
-        return reading.count_statuses(self._connection, self._send)
+        with telling(self._path):
+            return reading.count_statuses(self._connection, self._send)
 
     def last_event(self) -> float:
         """Seconds since the epoch at which a chunk last changed its state, or 0."""
-        return reading.last_event(self._connection, self._send)
+        with telling(self._path):
+            return reading.last_event(self._connection, self._send)
 
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+
+def _reader(path: Path, meant: Callable[[int, SendRecord], bool], which: str) -> SendReader:
+    connection = read_only(path)
+    try:
+        with telling(path):
+            sends = reading.read_sends(connection)
+    except BaseException:
+        connection.close()
+        raise
+    for send, record in sends:
+        if meant(send, record):
+            return SendReader(connection, send, record, path)
+    connection.close()
+    raise JournalError(f"The journal {path} has no send {which}: `smspop report {path}` lists them.")
 
 
 def list_sends(path: str | os.PathLike[str]) -> list[SendRecord]:
@@ -320,7 +419,8 @@ def list_sends(path: str | os.PathLike[str]) -> list[SendRecord]:
     """
     connection = read_only(Path(path))
     try:
-        return [record for _, record in reading.read_sends(connection)]
+        with telling(Path(path)):
+            return [record for _, record in reading.read_sends(connection)]
     finally:
         connection.close()
 
@@ -331,12 +431,7 @@ def open_send(path: str | os.PathLike[str], run: str) -> SendReader:
     Raises:
         JournalError: there is none, or it cannot be read.
     """
-    connection = read_only(Path(path))
-    for send, record in reading.read_sends(connection):
-        if record.run == run:
-            return SendReader(connection, send)
-    connection.close()
-    raise JournalError(f"The journal {path} has no send {run!r}: `smspop report {path}` lists them.")
+    return _reader(Path(path), lambda _, record: record.run == run, repr(run))
 
 
 def check_journal(path: str | os.PathLike[str]) -> None:

@@ -36,10 +36,10 @@ def begin(connection: sqlite3.Connection, *, plan: SendPlan, state: SendState, n
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         (
             plan.run,
-            plan.name,
-            plan.sender_id,
-            plan.message,
-            plan.base_url,
+            packing.pack_text(plan.name),
+            packing.pack_text(plan.sender_id),
+            packing.pack_text(plan.message),
+            packing.pack_text(plan.base_url),
             json.dumps(plan.settings),
             now,
             state.value,
@@ -48,19 +48,26 @@ def begin(connection: sqlite3.Connection, *, plan: SendPlan, state: SendState, n
     return int(row[0])
 
 
-def mark(connection: sqlite3.Connection, *, send: int, state: SendState, note: str = "") -> None:
+def mark(connection: sqlite3.Connection, *, send: int, state: SendState, now: float, note: str = "") -> None:
     """Say where a send stands."""
-    connection.execute("UPDATE send SET state = ?, note = ? WHERE id = ?", (state.value, note, send))
+    words = packing.pack_text(note)
+    connection.execute("UPDATE send SET state = ?, note = ? WHERE id = ?", (state.value, words, send))
     if state is SendState.ABANDONED:
         connection.execute(
-            "UPDATE chunk SET state = 'failed', detail = ? WHERE state = 'planned' AND id BETWEEN ? AND ?",
-            (note, chunk_id(send, 0), chunk_id(send + 1, 0) - 1),
+            "UPDATE chunk SET state = 'failed', detail = ?, changed_at = ?, note = ?"
+            " WHERE state = 'planned' AND id BETWEEN ? AND ?",
+            (words, now, words, chunk_id(send, 0), chunk_id(send + 1, 0) - 1),
         )
 
 
-def note(connection: sqlite3.Connection, *, send: int, words: str) -> None:
-    """Say what stopped a send, or that nothing did."""
-    connection.execute("UPDATE send SET note = ? WHERE id = ?", (words, send))
+def finish(connection: sqlite3.Connection, *, send: int, words: str, now: float) -> None:
+    """Say what stopped a send, or that nothing did. One that ends before all of it was planned is abandoned."""
+    state = connection.execute("SELECT state FROM send WHERE id = ?", (send,)).fetchone()
+    if state == (SendState.PLANNING.value,):
+        why = f"ended before all contacts were written down, so that nothing of it went out. {words}".rstrip()
+        mark(connection, send=send, state=SendState.ABANDONED, now=now, note=why)
+    elif state != (SendState.ABANDONED.value,):  # which has its note already
+        connection.execute("UPDATE send SET note = ? WHERE id = ?", (packing.pack_text(words), send))
 
 
 def plan(
@@ -82,11 +89,14 @@ def plan(
         lines: Where the lines of the file take another step than the rows.
         total: Rows read so far.
     """
-    phrase = partial(_phrase, connection)
+    phrase = cache(partial(_phrase, connection))
     insert_chunks(connection, send=send, chunks=chunks)
     connection.executemany(
         "INSERT INTO rejected VALUES (?, ?, ?, ?, ?)",
-        ((send, row.row, row.status.value, row.shown, phrase(row.detail)) for row in rejected),
+        (
+            (send, row.row, row.status.value, packing.pack_text(row.shown), phrase(row.detail))
+            for row in rejected
+        ),
     )
     connection.executemany(
         "INSERT INTO line_run VALUES (?, ?, ?)", ((send, run.row, run.line) for run in lines)
@@ -111,7 +121,7 @@ def insert_chunks(connection: sqlite3.Connection, *, send: int, chunks: Sequence
                 chunk.rows[0],
                 texts[chunk.text],
                 chunk.status.value,
-                chunk.detail,
+                packing.pack_text(chunk.detail),
             )
             contacts += (at, packing.pack_rows(chunk.rows), packing.pack_numbers(chunk.numbers))
         connection.execute(_insert_chunks(len(some)), rows)
@@ -130,15 +140,15 @@ def _insert_contacts(count: int) -> str:
 
 
 def claim(connection: sqlite3.Connection, *, chunk: int, token: int, now: float) -> None:
-    """Claim a chunk: planned -> submitting.
+    """Claim a chunk: planned -> submitting. Whoever reads it from here on is told that it may have been sent.
 
     Raises:
         StaleClaimError: it is not planned.
     """
     _swapped(
         connection.execute(
-            "UPDATE chunk SET state = 'submitting', token = ?, claimed_at = ?, changed_at = ?, note = ''"
-            " WHERE id = ? AND state = 'planned'",
+            "UPDATE chunk SET state = 'submitting', status = 'unknown', token = ?, claimed_at = ?, changed_at = ?,"
+            " note = '' WHERE id = ? AND state = 'planned'",
             (token, now, now, chunk),
         )
     )
@@ -152,11 +162,12 @@ def release(
     Raises:
         StaleClaimError: it is not claimed by this token.
     """
+    said = packing.pack_text(words)
     _swapped(
         connection.execute(
             "UPDATE chunk SET state = 'planned', status = ?, detail = ?, changed_at = ?, note = ?"
             " WHERE id = ? AND state = 'submitting' AND token = ?",
-            (status.value, words, now, words, chunk, token),
+            (status.value, said, now, said, chunk, token),
         )
     )
 
@@ -179,11 +190,11 @@ def settle(connection: sqlite3.Connection, *, chunk: int, token: int, now: float
                 statuses.common.value if statuses is not None else None,
                 verdict.summary.sent,
                 verdict.summary.failed,
-                verdict.detail,
+                packing.pack_text(verdict.detail),
                 packing.pack_others(statuses) if statuses is not None else None,
                 packing.pack_details(verdict.details),
                 now,
-                "; ".join(verdict.discrepancies),
+                packing.pack_text("\n".join(verdict.discrepancies)),
                 chunk,
                 token,
             ),
@@ -210,7 +221,7 @@ def replace(
         connection.execute(
             "UPDATE chunk SET state = 'replaced', changed_at = ?, note = ?"
             " WHERE id = ? AND token = ? AND state IN ('submitting', 'unknown')",
-            (now, words, chunk, token),
+            (now, packing.pack_text(words), chunk, token),
         )
     )
     insert_chunks(connection, send=send, chunks=by)
@@ -234,14 +245,15 @@ def _swapped(cursor: sqlite3.Cursor) -> None:
 
 def _phrase(connection: sqlite3.Connection, body: str) -> int:
     """The id of a text, which is kept once."""
-    row = connection.execute("SELECT id FROM phrase WHERE body = ?", (body,)).fetchone()
+    words = packing.pack_text(body)
+    row = connection.execute("SELECT id FROM phrase WHERE body = ?", (words,)).fetchone()
     if row is None:
-        row = connection.execute("INSERT INTO phrase (body) VALUES (?) RETURNING id", (body,)).fetchone()
+        row = connection.execute("INSERT INTO phrase (body) VALUES (?) RETURNING id", (words,)).fetchone()
     return int(row[0])
 
 
-def give_up_plans(connection: sqlite3.Connection) -> None:
+def give_up_plans(connection: sqlite3.Connection, *, now: float) -> None:
     """Abandon all sends whose process died before their contacts were written down."""
     words = "the process died while the list was being read; nothing of this send went out"
     for (send,) in connection.execute("SELECT id FROM send WHERE state = 'planning'").fetchall():
-        mark(connection, send=send, state=SendState.ABANDONED, note=words)
+        mark(connection, send=send, state=SendState.ABANDONED, now=now, note=words)
