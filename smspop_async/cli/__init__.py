@@ -1,4 +1,4 @@
-"""The ``smspop`` command: ``send``, ``check``, ``campaigns`` and ``sandbox``.
+"""The ``smspop`` command: ``send``, ``check``, ``resume``, ``report``, ``campaigns`` and ``sandbox``.
 
 It needs the extra ``[cli]``, so nothing but the standard library is imported until `main` runs.
 """

@@ -10,6 +10,8 @@ from smspop_async.cli.campaigns import campaigns
 from smspop_async.cli.check import check
 from smspop_async.cli.exits import HELP, Exit, MisuseError, exit_of_error
 from smspop_async.cli.failures import tell_failure
+from smspop_async.cli.report import report
+from smspop_async.cli.resume import resume
 from smspop_async.cli.sandbox import sandbox
 from smspop_async.cli.screen import Screen
 from smspop_async.cli.send import send
@@ -29,8 +31,8 @@ def _version() -> str:
 
 
 def _shown_default(value: object) -> str | None:
-    """A flag that is off by default goes without saying."""
-    return None if value is False else str(value)
+    """A flag that is off by default goes without saying, and so does an option that is left out."""
+    return None if value is False or value is None else str(value)
 
 
 def make_app() -> App:
@@ -46,7 +48,7 @@ def make_app() -> App:
         exit_on_error=False,
         print_error=False,
     )
-    commands: tuple[Callable[..., int], ...] = (send, check, campaigns, sandbox)
+    commands: tuple[Callable[..., int], ...] = (send, check, resume, report, campaigns, sandbox)
     for place, command in enumerate(commands):
         app.command(command, sort_key=place)
     return app
@@ -56,7 +58,7 @@ def run(argv: Sequence[str]) -> int:
     """Run one command and return the exit code. No exception leaves it but those of a bug in here."""
     screen = Screen()
     json = "--json" in argv
-    sending = argv[:1] == ["send"]
+    sending = list(argv[:1]) in (["send"], ["resume"])
     app = make_app()
     try:
         _refuse_token(argv)

@@ -25,6 +25,25 @@ def confirmed(question: str, screen: Screen, *, stdin_taken: bool) -> bool:
     text = f"{question} [y/N] "
     if stdin_taken:
         return _ask_terminal(text).strip().lower() in _YES
+    return _ask(text, screen).strip().lower() in _YES
+
+
+def typed_out(question: str, number: int, screen: Screen) -> bool:
+    """Ask for a number to be typed, where a y out of habit would be too easily said.
+
+    Args:
+        question: What is about to be done.
+        number: What must be typed.
+        screen: Where to ask.
+
+    Raises:
+        MisuseError: There is no terminal to ask on.
+    """
+    answer = _ask(f"{question} ", screen).strip()
+    return answer.replace(",", "").replace(" ", "") == str(number)
+
+
+def _ask(text: str, screen: Screen) -> str:
     if not sys.stdin.isatty():
         raise MisuseError(
             "Nothing was sent: there is no terminal to ask on. Look at the recap above, then type the same "
@@ -32,7 +51,7 @@ def confirmed(question: str, screen: Screen, *, stdin_taken: bool) -> bool:
         )
     screen.err.print(text, end="")
     screen.err.file.flush()
-    return sys.stdin.readline().strip().lower() in _YES
+    return sys.stdin.readline()
 
 
 def _ask_terminal(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The one part of ``send`` that runs in an event loop: the run itself, its progress and its interruption.
+"""The one part of ``send`` and ``resume`` that runs in an event loop: the run, its progress and its interruption.
 
 The run is followed inside a cancel scope that a signal cancels. `Batch` turns the cancellation into what
 was asked for: nothing more is submitted, campaigns under way settle within the grace, and the report is
@@ -9,10 +9,9 @@ none is ever wrapped into a group.
 import asyncio
 import time
 import warnings
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
-from string import Template
+from functools import partial
 from typing import Final
 
 import anyio
@@ -20,14 +19,13 @@ from anyio.abc import TaskGroup
 from attrs import frozen
 
 from smspop_async.batch.client import SmsPop
-from smspop_async.batch.plan import Plan
 from smspop_async.batch.report import Report
 from smspop_async.batch.stream import Batch
 from smspop_async.cli.interruption import Interruption
-from smspop_async.cli.options import CareOptions, PaceOptions
-from smspop_async.cli.progress import Display, Pace, display_for
+from smspop_async.cli.journal import WayBack
+from smspop_async.cli.progress import Display, Pace, Yardstick, display_for
 from smspop_async.cli.screen import Screen, printable
-from smspop_async.config import PlaintextTokenWarning, RateLimit, ReconcilePolicy
+from smspop_async.config import PlaintextTokenWarning
 from smspop_async.events import CampaignRetried, CampaignSubmitted, Event
 from smspop_async.sandbox import Sandbox
 
@@ -38,23 +36,31 @@ _RETRIES_TOLD: Final = 5
 _LOOKING_SHARE: Final = 20
 """A look at a run of millions of rows takes a while; looking takes a twentieth of the time at most."""
 
+_LEFT: Final = (
+    "Only what was under way is unknown now, nothing else is lost. To look for it, and send the rest:"
+)
+_NOTHING_LEFT: Final = "Nothing was sent. To begin again:"
+
 
 @frozen(kw_only=True)
-class Job:
-    """What is to be sent, and how."""
+class Errand:
+    """One run: where it goes, what begins it, how it is measured, and what goes on with it."""
 
-    contacts: Path
-    message: str | Template
-    sender_id: str
-    name: str
+    begin: Callable[[SmsPop], Batch]
     base_url: str | None
     """None for a sandbox of the run's own."""
-    chunk_size: int
+    sender_id: str
+    credits: int
+    """What it takes, about."""
+    concurrency: int
+    timeout: float | None
     region: str
-    column: str | None
-    suppress: Path | None
-    pace: PaceOptions
-    care: CareOptions
+    grace: float
+    yardstick: Yardstick
+    way_back: WayBack | None = None
+    """None where there is no journal."""
+    run: str = ""
+    """The token of the send, where it has one already."""
 
 
 @frozen(kw_only=True)
@@ -76,24 +82,24 @@ class _Target:
     sandbox: Sandbox | None = None
 
 
-async def dispatch(job: Job, plan: Plan, screen: Screen, interruption: Interruption) -> Ending:
+async def dispatch(errand: Errand, screen: Screen, interruption: Interruption) -> Ending:
     """Send, show the progress, and return how it ended. Raises nothing for what the server does."""
-    async with _target(job, plan) as target:
+    async with _target(errand) as target:
         if target.sandbox is not None:
             screen.say(f"Sandbox at {target.base_url}: this is a rehearsal, nobody is texted.", "bold green")
-        follower = _Follower(job, plan, screen, interruption)
+        follower = _Follower(errand, screen, interruption)
         report, error = await follower.follow(target)
         delivered = None if target.sandbox is None else sum(each.sent for each in target.sandbox.campaigns)
         return Ending(report=report, error=error, delivered=delivered)
 
 
 @asynccontextmanager
-async def _target(job: Job, plan: Plan) -> AsyncGenerator[_Target]:
-    if job.base_url is not None:
-        yield _Target(token=None, base_url=job.base_url)
+async def _target(errand: Errand) -> AsyncGenerator[_Target]:
+    if errand.base_url is not None:
+        yield _Target(token=None, base_url=errand.base_url)
         return
-    sandbox = Sandbox(latency=_SANDBOX_LATENCY, credits=max(_SANDBOX_CREDITS, plan.credits))
-    sandbox.add_sender(job.sender_id)
+    sandbox = Sandbox(latency=_SANDBOX_LATENCY, credits=max(_SANDBOX_CREDITS, errand.credits))
+    sandbox.add_sender(errand.sender_id)
     async with sandbox:
         yield _Target(token=sandbox.token, base_url=sandbox.api_url, sandbox=sandbox)
 
@@ -101,14 +107,14 @@ async def _target(job: Job, plan: Plan) -> AsyncGenerator[_Target]:
 class _Follower:
     """Follows one run."""
 
-    def __init__(self, job: Job, plan: Plan, screen: Screen, interruption: Interruption) -> None:
-        self._job = job
-        self._expected = plan.valid
+    def __init__(self, errand: Errand, screen: Screen, interruption: Interruption) -> None:
+        self._errand = errand
         self._screen = screen
         self._interruption = interruption
         self._display: Display = display_for(screen)
         self._scope = anyio.CancelScope()
         self._latest = ""
+        self._run_token = ""
         self._retries = 0
         self._batch: Batch | None = None
 
@@ -128,14 +134,15 @@ class _Follower:
     async def _run(self, target: _Target, tasks: TaskGroup) -> Exception | None:
         try:
             async with self._client(target) as sms:
-                batch = self._batch = self._stream(sms)
+                self._show(self._errand.yardstick.at_first)
+                batch = self._batch = self._errand.begin(sms)
                 with self._scope:
                     async with batch:
                         tasks.start_soon(self._tick, batch)
                         async for _ in batch:  # a batch goes no faster than it is read
                             pass
                 if _report_of(batch) is not None:
-                    self._show(batch)
+                    self._show(partial(self._pace, batch))
         except Exception as error:  # noqa: BLE001 - told by the caller, beside the report if there is one
             return error
         return None
@@ -146,46 +153,34 @@ class _Follower:
             return SmsPop(
                 target.token,
                 base_url=target.base_url,
-                timeout=self._job.pace.timeout,
-                max_connections=max(16, self._job.pace.concurrency),
-                default_region=self._job.region,
+                timeout=self._errand.timeout,
+                max_connections=max(16, self._errand.concurrency),
+                default_region=self._errand.region,
                 on_event=self._note,
             )
-
-    def _stream(self, sms: SmsPop) -> Batch:
-        job, pace = self._job, self._job.pace
-        return sms.stream(
-            job.contacts,
-            message=job.message,
-            sender_id=job.sender_id,
-            name=job.name,
-            chunk_size=job.chunk_size,
-            max_concurrency=pace.concurrency,
-            rate_limit=RateLimit(contacts_per_second=pace.rate, requests_per_second=pace.requests_per_second),
-            suppress=job.suppress,
-            reconcile=None if job.care.no_reconcile else ReconcilePolicy(),
-            canary=not job.care.no_canary,
-            adaptive=pace.adaptive,
-            column=job.column,
-            grace=job.care.grace,
-        )
 
     async def _tick(self, batch: Batch) -> None:
         while True:
             began = time.perf_counter()
-            try:
-                self._show(batch)
-            except Exception:  # noqa: BLE001 - a run is not lost for its progress bar
+            if not self._show(partial(self._pace, batch)):
                 return
             await anyio.sleep(max(self._display.interval, _LOOKING_SHARE * (time.perf_counter() - began)))
 
-    def _show(self, batch: Batch) -> None:
-        self._display.show(Pace.of(batch.progress, self._expected))
+    def _pace(self, batch: Batch) -> Pace:
+        return self._errand.yardstick.pace(batch.progress, submitting=bool(self._latest))
+
+    def _show(self, pace: Callable[[], Pace]) -> bool:
+        """Show where the run stands; False where that fails, for a run is not lost for its progress bar."""
+        try:
+            self._display.show(pace())
+        except Exception:  # noqa: BLE001 - as it says
+            return False
+        return True
 
     def _note(self, event: Event) -> None:
         """Keep what the person may need to know; say what makes the run wait."""
         if isinstance(event, CampaignSubmitted):
-            self._latest = event.name
+            self._latest, self._run_token = event.name, event.run
         elif isinstance(event, CampaignRetried):
             self._retries += 1
             if self._retries <= _RETRIES_TOLD:
@@ -197,13 +192,16 @@ class _Follower:
         """Runs in the event loop, soon after the signal."""
         self._screen.say(
             "Interrupted: nothing more is submitted. Waiting for campaigns under way, "
-            f"{self._job.care.grace:g} s at most; Ctrl-C again leaves at once.",
+            f"{self._errand.grace:g} s at most; Ctrl-C again leaves at once.",
             "bold yellow",
         )
         self._scope.cancel()
 
     def _last_words(self) -> str:
         """Runs in the signal handler: it looks at nothing that may be half-done."""
+        way_back, run = self._errand.way_back, self._errand.run or self._run_token
+        if way_back is not None and run:
+            return f"Left at once. {_LEFT if self._latest else _NOTHING_LEFT}\n{way_back.command(run)}"
         if not self._latest:
             return "Left at once. Nothing was sent."
         return (

@@ -15,6 +15,7 @@ from smspop_async.api.models import Status
 from smspop_async.batch.outcomes import ContactOutcome
 from smspop_async.batch.report import Report
 from smspop_async.cli.exits import may_have_texted
+from smspop_async.cli.journal import Standing
 from smspop_async.cli.progress import duration
 from smspop_async.cli.recap import count, grid, line_of
 from smspop_async.cli.screen import printable
@@ -25,6 +26,7 @@ from smspop_async.errors import (
     InsufficientCreditsError,
     InvalidSenderError,
     SmsPopError,
+    ValidationError,
 )
 from smspop_async.mask import mask_number
 
@@ -75,9 +77,18 @@ def problems_of(report: Report) -> list[Problem]:
     ]
 
 
-def final_screen(report: Report, problems: list[Problem], *, delivered: int | None) -> Group:
-    """The counts, what stopped the run, discrepancies and problems."""
-    parts: list[Text | Table] = [_headline(report), _counts(report)]
+def final_screen(
+    report: Report, problems: list[Problem], *, delivered: int | None = None, headline: Text | None = None
+) -> Group:
+    """The counts, what stopped the run, discrepancies and problems.
+
+    Args:
+        report: Of the send.
+        problems: Of the report.
+        delivered: Texts that the sandbox of a rehearsal has sent.
+        headline: The first line, where it is not that of a run that has just ended.
+    """
+    parts: list[Text | Table] = [headline or _headline(report), _counts(report)]
     if delivered is not None:
         parts.append(
             Text(f"This was a rehearsal: the sandbox holds {count(delivered, 'text')}, and nobody got one.")
@@ -97,17 +108,18 @@ def final_screen(report: Report, problems: list[Problem], *, delivered: int | No
     return Group(*parts)
 
 
-def _headline(report: Report) -> Text:
+def texted(report: Report) -> str:
+    """Who was texted, in how many campaigns, and the token of the run."""
     sent = report.counts[Status.SENT] + report.counts[Status.ACCEPTED]
+    return f"{count(sent, 'contact')} texted, {count(len(report.campaigns), 'campaign')} (run {report.run})"
+
+
+def _headline(report: Report) -> Text:
     words = (
         "Interrupted after" if report.cancelled else "Stopped after" if report.stopped_by else "Finished in"
     )
-    campaigns = count(len(report.campaigns), "campaign")
     style = "bold yellow" if report.cancelled or report.stopped_by else "bold"
-    return Text(
-        f"{words} {duration(report.elapsed)}: {count(sent, 'contact')} texted, {campaigns} (run {report.run})",
-        style,
-    )
+    return Text(f"{words} {duration(report.elapsed)}: {texted(report)}", style)
 
 
 def _counts(report: Report) -> Table:
@@ -150,8 +162,17 @@ def _problem_table(problems: list[Problem]) -> Table:
     return table
 
 
-def next_steps(report: Report, *, report_at: Path | None, template: bool) -> Iterator[str]:
-    """What to do, and type, next; nothing where all is done."""
+def next_steps(
+    report: Report, *, report_at: Path | None, template: bool, standing: Standing | None = None
+) -> Iterator[str]:
+    """What to do, and type, next; nothing where all is done.
+
+    Args:
+        report: Of the send.
+        report_at: Where ``--report`` is.
+        template: Whether the text has merge fields.
+        standing: Where the send stands in its journal; the command that goes on with it is shown below the steps.
+    """
     counts = report.counts
     if report.stopped_by is not None:
         yield from _remedy(report.stopped_by)
@@ -160,19 +181,50 @@ def next_steps(report: Report, *, report_at: Path | None, template: bool) -> Ite
             f"Unknown contacts may have been texted. Look for campaigns named [{report.run}-… in the dashboard, or "
             "type: smspop campaigns"
         )
-    if counts[Status.NOT_SUBMITTED] and not may_have_texted(report):
+    if standing is not None and standing.resumable and not is_of_the_send(report):
+        yield from _the_journal(standing)
+    elif counts[Status.NOT_SUBMITTED] and not may_have_texted(report):
         yield "Nobody was texted: when that is mended, type the same command again."
+    elif counts[Status.NOT_SUBMITTED] and report_at is None and standing is not None:
+        yield "To send it otherwise to those who were not texted, and to nobody else, take them from the report:"
+        yield standing.csv_command
     elif counts[Status.NOT_SUBMITTED]:
         yield from _the_rest(report_at, template=template)
     elif (counts[Status.FAILED] or counts[Status.INVALID]) and report_at is None:
-        yield "Next time, --report out.csv keeps every row and its outcome."
+        if standing is None:
+            yield "Next time, --report out.csv keeps every row and its outcome."
+        else:
+            yield f"Every row and its outcome: {standing.csv_command}"
 
 
-def rehearsal_steps(source: str) -> Iterator[str]:
+def is_of_the_send(report: Report) -> bool:
+    """Whether what stopped a send is its own text or sender: going on with it would be refused again."""
+    return isinstance(report.stopped_by, ContentRejectedError | ValidationError)
+
+
+def _the_journal(standing: Standing) -> Iterator[str]:
+    if "--resend-unknown" in standing.command:
+        yield "This goes on as it was begun, with the risk that people get the text twice:"
+    elif standing.left and standing.unknown:
+        yield (
+            f"{count(standing.left, 'contact')} left. This sends to them, texts nobody twice, and looks for the "
+            "unknown campaigns once more:"
+        )
+    elif standing.left:
+        yield f"{count(standing.left, 'contact')} left. This sends to them, and texts nobody twice:"
+    else:
+        yield (
+            "This looks for the unknown campaigns once more, and sends nothing; with --resend-unknown it sends to them "
+            "again, which may text them twice:"
+        )
+
+
+def rehearsal_steps(source: str, journal: Path | None) -> Iterator[str]:
     """What to type for the real thing."""
+    kept = "--report out.csv" if journal is None else "--journal real.db"
     yield "To send it for real, make a token in the dashboard (API Tokens -> Create), then:"
     yield "export SMSPOP_TOKEN='…'"
-    yield f"smspop send {shlex.quote(source)} --message 'Your text' --sender YOURID --report out.csv"
+    yield f"smspop send {shlex.quote(source)} --message 'Your text' --sender YOURID {kept}"
 
 
 def _the_rest(report_at: Path | None, *, template: bool) -> Iterator[str]:

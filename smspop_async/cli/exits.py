@@ -37,7 +37,8 @@ Exit codes
 - 2: wrong usage, or --yes is missing where nobody can be asked; nothing was sent
 - 3: finished, with contacts failed, rejected, invalid, unknown or not submitted, or without its --report
 - 4: stopped by the API (401 token, 402 credits, 403 account or content, 422 sender ID or data)
-- 130: interrupted by Ctrl-C or SIGTERM; the report tells what was sent until then
+- 130: interrupted by Ctrl-C or SIGTERM; the report tells what was sent until then, and with --journal the last
+  line is the command that goes on
 
 Environment: SMSPOP_TOKEN holds the API token, SMSPOP_BASE_URL another address of the API,
 SMSPOP_DEBUG=1 shows tracebacks, NO_COLOR=1 turns colours off."""

@@ -46,7 +46,7 @@ def tell_failure(
     screen.complain(text)
     show_traceback(screen, error)
     if json:
-        nothing = dict.fromkeys(("plan", "message", "report"))
+        nothing = dict.fromkeys(("plan", "message", "report", "journal"))
         screen.tell_json({"exit_code": int(code), "error": error_values(error, text)} | nothing)
     return int(code)
 

@@ -79,3 +79,31 @@ class CareOptions:
     """Do not look for campaigns of unknown outcome; their contacts stay unknown."""
     grace: Annotated[float, Parameter(validator=Number(gte=0))] = 30.0
     """Seconds that campaigns under way may still take after Ctrl-C."""
+
+
+@Parameter(name="*", group=_PACE)
+@frozen(kw_only=True)
+class AgainPace:
+    """How fast."""
+
+    concurrency: Annotated[int | None, Parameter(validator=Number(gte=1, lte=1000))] = None
+    """Campaigns under way at once, at most. [default: as it was begun]"""
+    rate: PositiveFloat | None = None
+    """Contacts a second, at most. [default: as it was begun]"""
+    requests_per_second: PositiveFloat | None = None
+    """Campaigns a second, at most. [default: as it was begun]"""
+    timeout: PositiveFloat | None = None
+    """Seconds one request may take. [default: 150; shorter ones make outcomes unknown]"""
+
+
+@Parameter(name="*", group=_CARE)
+@frozen(kw_only=True)
+class AgainCare:
+    """What is held back, and looked up."""
+
+    max_credits: PositiveInt | None = None
+    """Send nothing when the rest would take more credits than this."""
+    no_reconcile: bool = False
+    """Do not look for campaigns of unknown outcome; their contacts stay unknown."""
+    grace: Annotated[float, Parameter(validator=Number(gte=0))] = 30.0
+    """Seconds that campaigns under way may still take after Ctrl-C."""

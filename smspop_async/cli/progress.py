@@ -37,19 +37,8 @@ class Pace:
     """Contacts of unknown outcome."""
     looking: int
     """Campaigns of unknown outcome that are being looked for."""
-
-    @classmethod
-    def of(cls, progress: Progress, expected: int) -> Self:
-        """Read it from the progress of a batch."""
-        counts = progress.counts
-        return cls(
-            done=max(0, progress.settled - sum(counts[status] for status in _NOT_DONE)),
-            expected=expected,
-            elapsed=progress.elapsed,
-            troubled=counts[Status.FAILED] + counts[Status.REJECTED],
-            unknown=counts[Status.UNKNOWN],
-            looking=progress.reconciling,
-        )
+    doing: str = ""
+    """What is done before anything is sent; `done` and `expected` are rows of the list then."""
 
     @property
     def percent(self) -> int:
@@ -74,11 +63,56 @@ class Pace:
     @property
     def remarks(self) -> str:
         """What is not as it should be; empty when all is well."""
+        if self.doing:
+            return self.doing
         remarks = [f"{self.troubled:,} failed"] if self.troubled else []
         if self.unknown:
             looking = ", looking them up" if self.looking else ""
             remarks.append(f"{self.unknown:,} unknown{looking}")
         return ", ".join(remarks)
+
+
+@frozen(kw_only=True)
+class Yardstick:
+    """What the progress of a run is measured by."""
+
+    expected: int
+    """Contacts that are to be decided."""
+    rows: int = 0
+    """Rows of the list that are written down first, where there is a journal."""
+    before: int = 0
+    """Contacts that earlier processes have decided."""
+    trying_again: bool = False
+    """Whether contacts of unknown outcome are among those to be decided."""
+
+    def at_first(self) -> Pace:
+        """The pace of a run that has not begun."""
+        doing = "reading the journal" if self.before else ""
+        return Pace(
+            done=0, expected=self.expected, elapsed=0.0, troubled=0, unknown=0, looking=0, doing=doing
+        )
+
+    def pace(self, progress: Progress, *, submitting: bool = True) -> Pace:
+        """Measure the progress of a batch.
+
+        Args:
+            progress: Of the batch.
+            submitting: Whether a campaign was submitted yet.
+        """
+        counts = progress.counts
+        not_done = sum(counts[status] for status in _NOT_DONE)
+        if self.trying_again:
+            not_done += counts[Status.UNKNOWN]
+        writing = not submitting and progress.total < self.rows and not progress.finished
+        return Pace(
+            done=progress.total if writing else max(0, progress.settled - not_done - self.before),
+            expected=self.rows if writing else self.expected,
+            elapsed=progress.elapsed,
+            troubled=counts[Status.FAILED] + counts[Status.REJECTED],
+            unknown=counts[Status.UNKNOWN],
+            looking=progress.reconciling,
+            doing="writing the list down" if writing else "",
+        )
 
 
 def duration(seconds: float) -> str:
@@ -160,16 +194,20 @@ class PlainLines:
         self._screen = screen
         self._percent = 0
         self._elapsed = 0.0
+        self._doing = ""
 
     def show(self, pace: Pace) -> None:
         """Write a line if it is time for one."""
-        if pace.percent < self._percent + _STEP and pace.elapsed < self._elapsed + _EVERY:
+        if pace.doing != self._doing:
+            self._doing, self._percent = pace.doing, 0
+        step = 100 if pace.doing else _STEP  # what is done in a moment needs no lines
+        if pace.percent < self._percent + step and pace.elapsed < self._elapsed + _EVERY:
             return
+        unit = "rows" if pace.doing else "contacts"
         self._percent, self._elapsed = pace.percent - pace.percent % _STEP, pace.elapsed
         remarks = f"; {pace.remarks}" if pace.remarks else ""
         self._screen.say(
-            f"{pace.done:,} of {pace.expected:,} contacts ({pace.percent} %), {pace.speed}, "
-            f"{pace.left} left{remarks}"
+            f"{pace.done:,} of {pace.expected:,} {unit} ({pace.percent} %), {pace.speed}, {pace.left} left{remarks}"
         )
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""``--report``: the account of every row, written whole or not at all, and never over a list of contacts."""
+"""``--report`` and ``--csv``: the account of every row, whole or not at all, and never over a list."""
 
 import os
 import tempfile
@@ -15,26 +15,28 @@ class ReportFile:
     Args:
         path: As it was typed.
         inputs: Files that must not be overwritten.
+        option: How it was asked for.
 
     Raises:
         ConfigurationError: A report cannot be written there. Nothing was sent.
     """
 
-    def __init__(self, path: Path, *, inputs: Iterable[Path]) -> None:
+    def __init__(self, path: Path, *, inputs: Iterable[Path], option: str = "--report") -> None:
         self.shown = path
+        self.option = option
         self._path = Path(os.path.realpath(path))  # a link stays a link: its target is replaced
         for taken in inputs:
             if Path(os.path.realpath(taken)) == self._path or _same(taken, self._path):
                 raise ConfigurationError(
-                    f"--report {path} would overwrite {taken}: give the report another name. Nothing was sent."
+                    f"{option} {path} would overwrite {taken}: give the report another name. Nothing was sent."
                 )
         if self._path.exists() and not self._path.is_file():
-            raise ConfigurationError(f"--report {path} is not a file: give a file name. Nothing was sent.")
+            raise ConfigurationError(f"{option} {path} is not a file: give a file name. Nothing was sent.")
         try:
             _draft(self._path.parent).unlink()  # the only honest test is to write there
         except OSError as error:
             raise ConfigurationError(
-                f"--report {path} cannot be written: {error.strerror}. Nothing was sent."
+                f"{option} {path} cannot be written: {error.strerror}. Nothing was sent."
             ) from None
         self.replaces: bool = self._path.exists()
 

@@ -117,6 +117,15 @@ class Screen:
         _write(self._out, content, style)
         self._out.file.flush()
 
+    def tell_line(self, text: str) -> None:
+        """Write a line to standard output that is to be copied: whatever its length, nothing breaks it.
+
+        Raises:
+            OSError: as for `tell`.
+        """
+        self._out.print(Text(text, style="bold"), soft_wrap=True)
+        self._out.file.flush()
+
     def tell_json(self, value: Mapping[str, Any]) -> None:
         """Write one JSON object to standard output, in ASCII.
 

@@ -1,11 +1,15 @@
 """A sandbox in a thread of its own, so that the command, which owns its event loop, can be called beside it."""
 
 import os
+import pty
+import shlex
 import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 import smspop_async
+from smspop_async import ReconcilePolicy
 from smspop_async.cli import main
 from smspop_async.sandbox import Sandbox
 
@@ -43,6 +48,11 @@ class Remote:
     def texts(self) -> list[str]:
         """The number of every text sent."""
         return self._portal.call(lambda: [message.to for message in self._sandbox.messages()])
+
+    @property
+    def texted_twice(self) -> list[str]:
+        """The numbers that got more than one text."""
+        return [number for number, texts in Counter(self.texts).items() if texts > 1]
 
     @property
     def posts(self) -> int:
@@ -223,3 +233,101 @@ def child() -> Iterator[Callable[..., Child]]:
         if each.process.poll() is None:
             each.process.kill()
             each.end()
+
+
+IN_A_TERMINAL = """\
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(2, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+"""Makes the terminal on descriptor 2 the controlling one, and becomes the command."""
+
+
+class Terminal:
+    """A command on a pseudo-terminal, which is read until something appears."""
+
+    def __init__(self, words, environment, *, stdin=None):
+        self._master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", IN_A_TERMINAL, *map(str, words)],
+            stdin=subprocess.PIPE if stdin is not None else slave,
+            stdout=slave,
+            stderr=slave,
+            env=environment,
+        )
+        os.close(slave)
+        if stdin is not None:
+            self.process.stdin.write(stdin)
+            self.process.stdin.close()
+        self.seen = ""
+
+    def read_until(self, words):
+        """Read on until the words appear, or to the end."""
+        while words not in self.seen:
+            chunk = b""
+            with suppress(OSError):  # how Linux says that the other side is closed
+                chunk = os.read(self._master, 4096)
+            if not chunk:
+                return
+            self.seen += chunk.decode(errors="replace")
+
+    def type(self, text):
+        os.write(self._master, text.encode())
+
+    def end(self):
+        self.read_until("\0 never \0")
+        os.close(self._master)
+        return self.process.wait(timeout=60)
+
+
+@pytest.fixture
+def terminal(environment):
+    terminals = []
+
+    def open_terminal(*words, stdin=None, **variables):
+        variables = {"TERM": "xterm-256color"} | variables
+        words = (sys.executable, "-m", "smspop_async.cli", *words)
+        terminals.append(Terminal(words, environment(**variables), stdin=stdin))
+        return terminals[-1]
+
+    yield open_terminal
+    for each in terminals:
+        if each.process.poll() is None:
+            each.process.kill()
+            each.process.wait()
+
+
+@pytest.fixture
+def shell(tmp_path: Path, environment: Callable[..., dict[str, str]]) -> Iterator[Callable[[str], Ran]]:
+    """Type a command line into a shell on a terminal, as it was printed, and y at each question."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = folder / "smspop"
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m smspop_async.cli "$@"\n')
+    script.chmod(0o755)
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    terminals: list[Terminal] = []
+
+    def type_in(line: str) -> Ran:
+        variables = environment(PATH=path, TERM="dumb", COLUMNS="200")
+        screen = Terminal(("sh", "-c", line), variables)
+        terminals.append(screen)
+        screen.read_until("[y/N]")
+        if "[y/N]" in screen.seen:
+            screen.type("y\n")
+        return Ran(screen.end(), screen.seen, "")
+
+    yield type_in
+    for each in terminals:
+        if each.process.poll() is None:
+            each.process.kill()
+            each.process.wait()
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands in this process look for campaigns of unknown outcome for a moment only."""
+    quick = ReconcilePolicy(first=0.01, horizon=0.05)
+    monkeypatch.setattr("smspop_async.cli.send.ReconcilePolicy", lambda: quick)
+    monkeypatch.setattr("smspop_async.cli.resume.ReconcilePolicy", lambda: quick)

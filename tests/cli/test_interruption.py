@@ -11,6 +11,7 @@ import pytest
 
 from smspop_async.cli.dispatch import _Follower
 from smspop_async.cli.interruption import Interruption
+from smspop_async.cli.journal import WayBack
 from smspop_async.cli.screen import Screen
 from smspop_async.events import CampaignRetried, CampaignSubmitted
 
@@ -129,16 +130,34 @@ def test_a_second_signal_before_anything_was_submitted(monkeypatch):
 @pytest.mark.anyio
 async def test_last_words_name_what_may_have_been_sent():
     """Before the first campaign nothing was; after it, its name is what to look for."""
-    follower = _Follower(SimpleNamespace(), SimpleNamespace(valid=1), Screen(), Interruption())
+    follower = follower_of()
     assert follower._last_words() == "Left at once. Nothing was sent."
-    follower._note(CampaignSubmitted(name="Campaign [r-0001]", contacts=1))
+    follower._note(CampaignSubmitted(name="Campaign [r-0001]", contacts=1, run="r"))
     assert '"Campaign [r-0001]"' in follower._last_words()
+
+
+@pytest.mark.anyio
+async def test_last_words_of_a_journal_are_what_goes_on():
+    """With a journal the last words end with the command, and say whether anything may have gone out."""
+    way_back = WayBack(journal=Path("my x.db"), crowded=True)
+    follower = follower_of(way_back=way_back)
+    assert follower._last_words() == "Left at once. Nothing was sent."  # the list may not be whole yet
+    follower._note(CampaignSubmitted(name="Campaign [r-0001]", contacts=1, run="r"))
+    assert follower._last_words().endswith("\nsmspop resume 'my x.db' --run r")
+    assert "nothing else is lost" in follower._last_words()
+    resumed = follower_of(way_back=way_back, run="r")
+    assert "Nothing was sent." in resumed._last_words()
+    assert resumed._last_words().endswith("\nsmspop resume 'my x.db' --run r")
+
+
+def follower_of(way_back=None, run=""):
+    return _Follower(SimpleNamespace(way_back=way_back, run=run), Screen(), Interruption())
 
 
 @pytest.mark.anyio
 async def test_retries_are_told_a_few_times(capsys):
     """What makes a run wait is said, and does not fill the log."""
-    follower = _Follower(SimpleNamespace(), SimpleNamespace(valid=1), Screen(), Interruption())
+    follower = follower_of()
     for attempt in range(20):
         follower._note(CampaignRetried(name="C [r-0001]", attempt=attempt, delay=2.0, reason="429"))
     err = capsys.readouterr().err

@@ -576,7 +576,7 @@ def test_a_bug_before_anything_was_sent_is_1(smspop, sandbox, clean, monkeypatch
     def explode(*_, **__):
         raise RuntimeError
 
-    monkeypatch.setattr("smspop_async.batch.engine.Run._submission", explode)
+    monkeypatch.setattr("smspop_async.batch.dispatch.Submission", explode)
     ran = smspop("send", clean, *HELLO)
     assert (ran.code, "Traceback" in ran.err) == (1, False), ran
     monkeypatch.setenv("SMSPOP_DEBUG", "1")

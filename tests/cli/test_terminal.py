@@ -1,74 +1,5 @@
 """On a real (pseudo) terminal: the question, the bar, the colours."""
 
-import os
-import pty
-import subprocess
-import sys
-from contextlib import suppress
-
-import pytest
-
-IN_A_TERMINAL = """\
-import fcntl, os, sys, termios
-os.setsid()
-fcntl.ioctl(2, termios.TIOCSCTTY, 0)
-os.execv(sys.executable, [sys.executable, "-m", "smspop_async.cli", *sys.argv[1:]])
-"""
-"""Makes the terminal on descriptor 2 the controlling one, and becomes the command."""
-
-
-class Terminal:
-    """A command on a pseudo-terminal, which is read until something appears."""
-
-    def __init__(self, words, environment, *, stdin=None):
-        self._master, slave = pty.openpty()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", IN_A_TERMINAL, *map(str, words)],
-            stdin=subprocess.PIPE if stdin is not None else slave,
-            stdout=slave,
-            stderr=slave,
-            env=environment,
-        )
-        os.close(slave)
-        if stdin is not None:
-            self.process.stdin.write(stdin)
-            self.process.stdin.close()
-        self.seen = ""
-
-    def read_until(self, words):
-        """Read on until the words appear, or to the end."""
-        while words not in self.seen:
-            chunk = b""
-            with suppress(OSError):  # how Linux says that the other side is closed
-                chunk = os.read(self._master, 4096)
-            if not chunk:
-                return
-            self.seen += chunk.decode(errors="replace")
-
-    def type(self, text):
-        os.write(self._master, text.encode())
-
-    def end(self):
-        self.read_until("\0 never \0")
-        os.close(self._master)
-        return self.process.wait(timeout=60)
-
-
-@pytest.fixture
-def terminal(environment):
-    terminals = []
-
-    def open_terminal(*words, stdin=None, **variables):
-        variables = {"TERM": "xterm-256color"} | variables
-        terminals.append(Terminal(words, environment(**variables), stdin=stdin))
-        return terminals[-1]
-
-    yield open_terminal
-    for each in terminals:
-        if each.process.poll() is None:
-            each.process.kill()
-            each.process.wait()
-
 
 def test_the_question_and_the_bar(terminal, sandbox, many):
     """It asks, draws a bar with rate and time left, and leaves the cursor as it was."""
@@ -117,3 +48,41 @@ def test_ctrl_c_at_the_question_sends_nothing(terminal, sandbox, clean):
     assert screen.end() == 130
     assert "Nothing was sent" in screen.seen
     assert sandbox.posts == 0
+
+
+def test_what_goes_on_is_one_line_however_narrow_the_terminal(terminal, sandbox, many):
+    """The command can be copied: a terminal may wrap it, but nothing breaks it."""
+    sandbox.empty_account(0)
+    name = f"{'very ' * 20}long.db"
+    screen = terminal("send", many, "--message", "Hi", "--sender", "BRAND1", "--yes", "--journal", name)
+    assert screen.end() == 4
+    assert f"smspop resume '{name}' --base-url {sandbox.api_url}" in screen.seen
+
+
+def test_resend_unknown_asks_for_a_number(terminal, sandbox, many):
+    """Typed on a terminal: first the number of the people at risk, then the question about the others."""
+    sandbox.fail_next("reset_before")
+    words = (
+        "--message",
+        "Hi",
+        "--sender",
+        "BRAND1",
+        "--yes",
+        "--no-reconcile",
+        "--no-canary",
+        "--concurrency",
+        "1",
+    )
+    sandbox.empty_account(50)
+    screen = terminal("send", many, *words, "--chunk-size", 50, "--journal", "x.db")
+    assert screen.end() == 4
+    screen = terminal("resume", "x.db", "--resend-unknown")
+    screen.read_until("their number (50):")
+    screen.type("1\n")
+    assert screen.end() == 1
+    assert len(sandbox.texts) == 50
+    screen = terminal("resume", "x.db")
+    screen.read_until("[y/N]")
+    screen.type("\x03")
+    assert screen.end() == 130
+    assert "Nothing was sent" in screen.seen
