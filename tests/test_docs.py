@@ -8,6 +8,7 @@ line before a block take it out.
 
 import ast
 import inspect
+import logging
 import os
 import re
 import subprocess
@@ -91,12 +92,16 @@ async def execute(code: CodeType) -> None:
 
 
 @pytest.fixture
-def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of somebody who follows the documentation."""
     (tmp_path / "contacts.csv").write_text(_CONTACTS, encoding="utf-8")
     (tmp_path / "opted-out.txt").write_text("# asked to be left alone\n263770000002\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    # One page shows how logging is set up; that is put back.
+    monkeypatch.setattr(logging.getLogger(), "handlers", [*logging.getLogger().handlers])
+    level = logging.getLogger("smspop_async").level
+    yield tmp_path
+    logging.getLogger("smspop_async").setLevel(level)
 
 
 @pytest.mark.anyio

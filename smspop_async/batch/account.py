@@ -23,6 +23,7 @@ from smspop_async.events import CampaignSettled, Observer, is_heard, notify
 from smspop_async.journal.base import ChunkState, PlannedChunk, Verdict
 from smspop_async.journal.sqlite import SendLog
 
+_WAITS: Final = "it waits for its next attempt"
 _STATES: Final = {
     Status.ACCEPTED: ChunkState.DONE,
     Status.REJECTED: ChunkState.FAILED,
@@ -89,17 +90,22 @@ class Account:
         """Nobody listens any more."""
         self._emit = None
 
-    async def settled(self, part: Part, settlement: Settlement, detail: str = "") -> None:
+    async def settled(
+        self, part: Part, settlement: Settlement, detail: str = "", *, notes: Sequence[str] = ()
+    ) -> None:
         """The API has the campaign, and its reply says this of the contacts."""
-        self.write_settled(part, settlement, detail)
+        self.write_settled(part, settlement, detail, notes=notes)
         if self._emit is not None:
             await self._tell(part.chunk.rows, part.chunk.numbers, settlement.statuses, settlement.details)
 
-    def write_settled(self, part: Part, settlement: Settlement, detail: str = "") -> None:
+    def write_settled(
+        self, part: Part, settlement: Settlement, detail: str = "", *, notes: Sequence[str] = ()
+    ) -> None:
         """The same as `settled`, telling nobody who would have to be waited for."""
         self.book.settle(part.chunk.rows, settlement.statuses, settlement.details)
-        if settlement.discrepancies:
-            self.discrepancies += [f"{part.name}: {words}" for words in settlement.discrepancies]
+        discrepancies = (*notes, *settlement.discrepancies)
+        if discrepancies:
+            self.discrepancies += [f"{part.name}: {words}" for words in discrepancies]
         if self.log is not None:
             verdict = Verdict(
                 state=ChunkState.DONE,
@@ -108,13 +114,20 @@ class Account:
                 statuses=settlement.statuses,
                 details=settlement.details,
                 summary=settlement.summary,
-                discrepancies=settlement.discrepancies,
+                discrepancies=discrepancies,
             )
             self.log.settle(part.seq, verdict)
         self._note(part, Status.ACCEPTED, detail, settlement.summary, settlement.statuses)
 
     async def ended(
-        self, part: Part, status: Status, detail: str, *, again: bool = False, reason: str = ""
+        self,
+        part: Part,
+        status: Status,
+        detail: str,
+        *,
+        again: bool = False,
+        reason: str = "",
+        notes: Sequence[str] = (),
     ) -> None:
         """All contacts of the campaign have the same outcome.
 
@@ -124,21 +137,31 @@ class Account:
             detail: Why.
             again: Whether a resume may submit it as it is: it was refused for a reason that lies outside of it.
             reason: The class of the error.
+            notes: Where the API contradicted itself.
         """
-        self.write(part, status, detail, again=again, reason=reason)
+        self.write(part, status, detail, again=again, reason=reason, notes=notes)
         await self._tell_all(part.chunk.rows, part.chunk.numbers, *_doubted(part.chunk, status, detail))
 
     def write(
-        self, part: Part, status: Status, detail: str, *, again: bool = False, reason: str = ""
+        self,
+        part: Part,
+        status: Status,
+        detail: str,
+        *,
+        again: bool = False,
+        reason: str = "",
+        notes: Sequence[str] = (),
     ) -> None:
         """The same as `ended`, telling nobody who would have to be waited for."""
+        self.discrepancies += [f"{part.name}: {words}" for words in notes]
         for_contacts, words = _doubted(part.chunk, status, detail)
         self.book.settle_all(part.chunk.rows, for_contacts, words)
         if self.log is not None:
-            if again or status is Status.NOT_SUBMITTED:
+            if again or status is not for_contacts or status is Status.NOT_SUBMITTED:
                 self.log.release(part.seq, for_contacts, words)
             else:
-                self.log.settle(part.seq, Verdict(state=_STATES[status], status=for_contacts, detail=words))
+                verdict = Verdict(state=_STATES[status], status=status, detail=words, discrepancies=notes)
+                self.log.settle(part.seq, verdict)
         statuses = StatusColumn(common=for_contacts, length=len(part.chunk))
         self._note(part, status, detail, Summary(), statuses, reason=reason)
 
@@ -149,6 +172,17 @@ class Account:
         if self.log is not None:
             verdict = Verdict(state=ChunkState.UNKNOWN, status=Status.UNKNOWN, detail=detail)
             self.log.settle(part.seq, verdict)
+
+    def second_try(self, first: Part, chunk: Chunk) -> None:
+        """The campaign was not found, and its contacts are to be sent to once more, as was asked for."""
+        if self.log is not None:
+            self.log.second_try(first.seq, planned_chunk(chunk))
+
+    def give_back(self, part: Part) -> None:
+        """The campaign is proven unsent, and waits for its next attempt."""
+        if self.log is not None:
+            status, words = _doubted(part.chunk, Status.NOT_SUBMITTED, _WAITS)
+            self.log.release(part.seq, status, words if part.chunk.doubt else "")
 
     def replaced(self, part: Part, chunks: Sequence[Chunk], words: str) -> None:
         """The contacts of the campaign will be submitted in other chunks, which are numbered."""

@@ -155,7 +155,7 @@ class Dispatcher:
             run=part.run,
             normalise=self._client.number_or_none,
             claim=partial(log.claim, part.seq) if log is not None else None,
-            release=partial(log.release, part.seq) if log is not None else None,
+            release=partial(self._account.give_back, part) if log is not None else None,
         )
 
     def _adapt(self, verdict: Verdict, attempt: Attempt) -> None:

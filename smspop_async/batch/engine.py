@@ -52,7 +52,6 @@ from smspop_async.events import (
 )
 
 _NOT_DISPATCHED: Final = "the run stopped before this contact was submitted"
-_TRIED_AGAIN: Final = "it was not found, and a second try was asked for"
 _HALVED: Final = "some of its contacts were refused: it was cut in two"
 
 
@@ -266,7 +265,9 @@ class Run:
         chunk = self._dispatcher.numbered(
             Chunk(rows=old.rows, numbers=old.numbers, text=old.text, doubt=doubt)
         )
-        self._account.replaced(part, [chunk], _TRIED_AGAIN)
+        self._account.second_try(part, chunk)
+        if self.recovery is not None:
+            self.recovery.again.append(chunk)
 
     async def _guarded(self, job: Callable[..., Awaitable[object]], *args: object) -> None:
         """Turn a programming error into a stop, so that the other workers settle what they have in flight."""
@@ -395,8 +396,7 @@ class Run:
         )
 
     async def _reconciled(self, part: Part, finding: Finding) -> None:
-        account = self._account
-        account.discrepancies += [f"{part.name}: {words}" for words in finding.discrepancies]
+        account, notes = self._account, finding.discrepancies
         # A list that could not be read is no reason to send again.
         lost = finding.status is Status.UNKNOWN and finding.missed and not self.stopped
         if lost and self.recovery is not None and self.recovery.resends(part):
@@ -405,13 +405,15 @@ class Run:
         if finding.status is Status.ACCEPTED:
             self._breaker.accept()
         if finding.settlement is not None:
-            await account.settled(part, finding.settlement, finding.detail)
+            await account.settled(part, finding.settlement, finding.detail, notes=notes)
         else:
-            await account.ended(part, finding.status, finding.detail)
+            await account.ended(part, finding.status, finding.detail, notes=notes)
 
 
 def _may_split(verdict: Verdict | None, chunk: Chunk) -> bool:
-    return isinstance(verdict, Rejected) and verdict.scope is Scope.CONTACTS and len(chunk) > 1
+    # A second try is not cut up: if it cannot go as it is, the first one is what may still be found.
+    refused = isinstance(verdict, Rejected) and verdict.scope is Scope.CONTACTS
+    return refused and len(chunk) > 1 and not chunk.doubt
 
 
 def split_budget(contacts: int) -> int:

@@ -118,6 +118,7 @@ class AheadSource(ChunkSource):
         heard: Whether anybody listens for outcomes one by one.
         second_tries: Whether to give out chunks that are second tries of what may have been sent. A second try that was
             asked for once and did not leave is held like what it is a try of, until it is asked for again.
+        again: Second tries that are not in the journal yet; they go first.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class AheadSource(ChunkSource):
         stopped: Callable[[], bool],
         heard: Callable[[], bool],
         second_tries: bool = False,
+        again: deque[Chunk] | None = None,
     ) -> None:
         self._intake = intake
         self._planner = planner
@@ -140,6 +142,7 @@ class AheadSource(ChunkSource):
         self._stopped = stopped
         self._heard = heard
         self._second_tries = second_tries
+        self._again = again
         self._lock = anyio.Lock()
         self._ready: deque[Chunk] = deque()
         self._kept = 0
@@ -205,6 +208,8 @@ class AheadSource(ChunkSource):
 
     async def next(self) -> tuple[Chunk | None, Sequence[Excluded]]:
         """Give out the next chunk that is planned."""
+        if self._again:
+            return self._again.popleft(), ()
         if not self._ready and not self._ended:
             async with self._lock:
                 while not self._ready and not self._ended:

@@ -106,7 +106,7 @@ def judge(
             status=Status.ACCEPTED,
             detail="found in the list of campaigns",
             settlement=settlement,
-            discrepancies=(*notes, *settlement.discrepancies),
+            discrepancies=notes,
         )
     return Finding(
         status=Status.ACCEPTED,

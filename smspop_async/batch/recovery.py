@@ -1,6 +1,7 @@
 """What a run finds of an earlier process: campaigns that may have been sent."""
 
 from array import array
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
@@ -28,6 +29,8 @@ class Recovery:
         self._now = now
         self._seqs = array("L")
         self.resend = resend
+        self.again: deque[Chunk] = deque()
+        """What is to be sent once more."""
 
     async def unknown(self) -> AsyncIterator[tuple[Chunk, str, float]]:
         """Each campaign, why it is unknown, and how many seconds ago it was submitted."""

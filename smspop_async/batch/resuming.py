@@ -95,6 +95,7 @@ async def open_resumption(
         stopped=run.is_stopped,
         heard=account.is_heard,
         second_tries=resumption.resend_unknown,
+        again=run.recovery.again,
     )
     run.unread = _unread(record)
     return run, source

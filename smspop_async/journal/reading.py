@@ -147,8 +147,8 @@ def last_event(connection: sqlite3.Connection, send: int) -> float:
 def read_discrepancies(connection: sqlite3.Connection, send: int) -> Iterator[tuple[int, str]]:
     """Where the API contradicted itself about a campaign: its number and the words."""
     rows = connection.execute(
-        "SELECT chunk_id, note FROM chunk_event WHERE chunk_id BETWEEN ? AND ? AND state = 'done' AND note <> ''"
-        " ORDER BY id",
+        "SELECT chunk_id, note FROM chunk_event"
+        " WHERE chunk_id BETWEEN ? AND ? AND state IN ('done', 'failed') AND note <> '' ORDER BY id",
         (chunk_id(send, 0), chunk_id(send + 1, 0) - 1),
     )
     for at, notes in rows:

@@ -204,6 +204,7 @@ class SendLog:
         self._clock = clock
         self._under_way = {} if under_way is None else under_way
         self._tokens: dict[int, int] = {}
+        self._seconds: dict[int, tuple[int, PlannedChunk]] = {}
         self._waiting = 0
         self._over = False
         self.failed: Callable[[JournalError], object] = lambda _: None
@@ -273,13 +274,40 @@ class SendLog:
         """
         self.take()
         token = self._tokens[seq] = secrets.randbits(_TOKEN_BITS)
-        at = chunk_id(self._send, seq)
-        await self._writer.run(partial(statements.claim, chunk=at, token=token, now=self._clock()))
+        at, now = chunk_id(self._send, seq), self._clock()
+        if seq not in self._seconds:
+            await self._writer.run(partial(statements.claim, chunk=at, token=token, now=now))
+            return
+        first, chunk = self._seconds[seq]
+        await self._writer.run(
+            partial(
+                statements.claim_second,
+                chunk=at,
+                token=token,
+                now=now,
+                send=self._send,
+                first=chunk_id(self._send, first),
+                first_token=self._tokens[first],
+                by=chunk,
+            )
+        )
+
+    def second_try(self, first: int, chunk: PlannedChunk) -> None:
+        """A chunk that may have been sent is to be sent once more, as another.
+
+        Nothing is written before the other is claimed: a second try that does not leave leaves no trace.
+        """
+        self._seconds[chunk.seq] = (first, chunk)
 
     def release(self, seq: int, status: Status = Status.NOT_SUBMITTED, words: str = "") -> None:
         """A chunk that was claimed is proven unsent, and may be claimed again."""
         token = self._tokens.pop(seq, None)
-        if token is not None:
+        if token is None:
+            return
+        if seq in self._seconds:
+            first = chunk_id(self._send, self._seconds[seq][0])
+            self._order(statements.release_second, seq, token=token, first=first, words=words)
+        else:
             self._order(statements.release, seq, token=token, status=status, words=words)
 
     def settle(self, seq: int, verdict: Verdict) -> None:

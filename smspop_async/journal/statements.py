@@ -23,6 +23,7 @@ from smspop_async.journal.base import (
 )
 from smspop_async.journal.schema import chunk_id
 
+SECOND_TRY = "it was not found, and a second try was asked for"
 LEFT_BEHIND = "the process that was sending this campaign died; it may have been sent"
 
 _AT_ONCE: Final = 32
@@ -54,9 +55,9 @@ def mark(connection: sqlite3.Connection, *, send: int, state: SendState, now: fl
     connection.execute("UPDATE send SET state = ?, note = ? WHERE id = ?", (state.value, words, send))
     if state is SendState.ABANDONED:
         connection.execute(
-            "UPDATE chunk SET state = 'failed', detail = ?, changed_at = ?, note = ?"
+            "UPDATE chunk SET state = 'failed', detail = ?, changed_at = ?, note = ''"
             " WHERE state = 'planned' AND id BETWEEN ? AND ?",
-            (words, now, words, chunk_id(send, 0), chunk_id(send + 1, 0) - 1),
+            (words, now, chunk_id(send, 0), chunk_id(send + 1, 0) - 1),
         )
 
 
@@ -225,6 +226,58 @@ def replace(
         )
     )
     insert_chunks(connection, send=send, chunks=by)
+
+
+def claim_second(
+    connection: sqlite3.Connection,
+    *,
+    send: int,
+    chunk: int,
+    token: int,
+    now: float,
+    first: int,
+    first_token: int,
+    by: PlannedChunk,
+) -> None:
+    """Claim a second try: what it is a try of goes from unknown to replaced, and the try itself to submitting.
+
+    Raises:
+        StaleClaimError: the first is not unknown any more, or not by this token.
+    """
+    _swapped(
+        connection.execute(
+            "UPDATE chunk SET state = 'replaced', changed_at = ?, note = ?"
+            " WHERE id = ? AND token = ? AND state = 'unknown'",
+            (now, SECOND_TRY, first, first_token),
+        )
+    )
+    if connection.execute("SELECT count(*) FROM chunk WHERE id = ?", (chunk,)).fetchone()[0] == 0:
+        insert_chunks(connection, send=send, chunks=[by])
+    connection.execute(
+        "UPDATE chunk SET state = 'submitting', token = ?, claimed_at = ?, changed_at = ?, note = '' WHERE id = ?",
+        (token, now, now, chunk),
+    )
+
+
+def release_second(
+    connection: sqlite3.Connection, *, chunk: int, token: int, now: float, first: int, words: str
+) -> None:
+    """Give back a second try that did not leave: what it is a try of is unknown again, and can be looked for.
+
+    Raises:
+        StaleClaimError: it is not claimed by this token.
+    """
+    _swapped(
+        connection.execute(
+            "UPDATE chunk SET state = 'replaced', changed_at = ?, note = ?"
+            " WHERE id = ? AND token = ? AND state = 'submitting'",
+            (now, packing.pack_text(words), chunk, token),
+        )
+    )
+    connection.execute(
+        "UPDATE chunk SET state = 'unknown', changed_at = ?, note = ? WHERE id = ? AND state = 'replaced'",
+        (now, packing.pack_text(words), first),
+    )
 
 
 def give_up_claims(connection: sqlite3.Connection, *, now: float) -> None:
