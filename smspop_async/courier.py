@@ -77,7 +77,7 @@ class Courier:
         self._task: asyncio.Task[None] | None = None
         self._delivered = 0
         self._given_up_at = -1
-        self.left_out = 0
+        self.left_out: int = 0
         """Events that the observer did not hear, because it was too slow."""
 
     def __call__(self, event: Event) -> None:

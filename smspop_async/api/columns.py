@@ -7,7 +7,7 @@ all of them are `Status.SENT`, so what is kept is that word, how many, and the f
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import repeat
-from typing import cast, overload
+from typing import ClassVar, cast, overload
 
 from attrs import field, frozen
 
@@ -54,7 +54,7 @@ class StatusColumn(Sequence[Status]):
             return False
         return list(self) == list(cast("Sequence[object]", other))
 
-    __hash__ = None  # type: ignore[assignment]  # equal to lists, which have none
+    __hash__: ClassVar[None] = None  # type: ignore[assignment]  # equal to lists, which have none
 
     def count(self, value: object) -> int:
         """How many contacts have this status."""

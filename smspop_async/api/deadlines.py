@@ -15,6 +15,7 @@ next piece of its body is.
 """
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 from typing import Final, Protocol
 
@@ -82,7 +83,7 @@ class Deadlines:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.now = loop.time
+        self.now: Callable[[], float] = loop.time
         self._loop = loop
         self._watched: dict[Abortable, Deadline] = {}
         self._timer: asyncio.TimerHandle | None = None

@@ -69,7 +69,7 @@ class Dispatcher:
         self._limiter = anyio.CapacityLimiter(settings.max_concurrency) if settings.adaptive else None
         self._envelope: Envelope | None = None
         self._seq = seq
-        self.in_flight = 0
+        self.in_flight: int = 0
         """Campaigns under way."""
 
     def numbered(self, chunk: Chunk) -> Chunk:
