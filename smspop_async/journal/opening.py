@@ -21,14 +21,16 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from attrs import frozen
-from filelock import FileLock, SoftFileLock, Timeout
 
 from smspop_async.errors import JournalError
 from smspop_async.journal.failures import explain, explain_os
 from smspop_async.journal.schema import APPLICATION_ID, TABLES, VERSION
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER: Final = 100
@@ -48,7 +50,7 @@ class Opened:
     path: Path
     """Without symbolic links."""
     connection: sqlite3.Connection
-    lock: FileLock
+    lock: "FileLock"
     file: tuple[int, int]
 
     def close(self) -> None:
@@ -240,12 +242,15 @@ def _check_header(path: Path, header: bytes) -> None:
         )
 
 
-def _lock(path: Path) -> FileLock:
+def _lock(path: Path) -> "FileLock":
     """Take the lock, by which the process that has it is known to live.
 
     It is taken in one thread and let go of in another. A lock that is only the existence of a file, as where the file
     system knows no other, would outlive its process, and prove nothing.
     """
+    # Ten milliseconds, which only those pay who use a journal; this runs in a thread.
+    from filelock import FileLock, SoftFileLock, Timeout  # noqa: PLC0415
+
     lock = FileLock(f"{path}.lock", mode=0o600, thread_local=False, fallback_to_soft=False)
     soft = isinstance(cast("object", lock), SoftFileLock)
     try:

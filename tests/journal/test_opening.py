@@ -11,6 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import filelock
 import pytest
 from filelock import FileLock, SoftFileLock
 
@@ -615,7 +616,7 @@ def test_a_connection_that_reads_cannot_write(folder):
 
 def test_a_lock_that_does_not_die_with_its_process_is_none(folder, monkeypatch):
     """Where files cannot be locked a journal proves nothing: it is refused, and not made."""
-    monkeypatch.setattr(opening, "FileLock", SoftFileLock)
+    monkeypatch.setattr(filelock, "FileLock", SoftFileLock)
     assert "files cannot be locked. Give it a place on a local disk" in refusal(own, folder / "j.db")
     assert contents(folder) == {}
 
