@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from smspop_async.api.models import Status, Summary
+from smspop_async.api.models import Status
 from smspop_async.batch.campaigns import CampaignBook
 from smspop_async.batch.naming import campaign_name, campaign_token
 from smspop_async.batch.outcomes import ContactOutcome
@@ -101,7 +101,7 @@ def _report(path: Path, record: SendRecord, reader: SendReader) -> Report:
         name=record.name,
         total=record.rows,
         counts=counts,
-        summary=Summary(sent=campaigns.summary.sent, failed=campaigns.summary.failed),
+        summary=campaigns.summary,
         campaigns=campaigns,
         discrepancies=tuple(
             f"{campaign_name(record.name, campaign_token(record.run, seq))}: {words}"
