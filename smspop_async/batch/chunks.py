@@ -39,7 +39,7 @@ class Chunk:
         return self._slice(slice(middle)), self._slice(slice(middle, None))
 
     def _slice(self, part: slice) -> "Chunk":
-        return Chunk(rows=self.rows[part], numbers=self.numbers[part], text=self.text, doubt=self.doubt)
+        return Chunk(rows=self.rows[part], numbers=self.numbers[part], text=self.text)
 
 
 @frozen(kw_only=True)

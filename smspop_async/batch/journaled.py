@@ -14,13 +14,12 @@ from typing import Final
 
 import anyio
 
-from smspop_async.api.models import Status
 from smspop_async.batch.account import planned_chunk
 from smspop_async.batch.chunks import Chunk
 from smspop_async.batch.intake import ChunkSource, Excluded, Tell
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.errors import ContactSourceError, JournalError
-from smspop_async.journal.base import ChunkState, LineRun, RejectedRow, SendState, StoredChunk
+from smspop_async.journal.base import LineRun, RejectedRow, SendState, StoredChunk
 from smspop_async.journal.sqlite import SendLog, SqliteJournal
 
 _KEPT: Final = 100_000
@@ -105,114 +104,42 @@ class Planner:
             yield LineRun(row=row, line=line)
 
 
-class AheadSource(ChunkSource):
-    """Has everything written down first, and gives it out from there.
+class StoredSource(ChunkSource):
+    """Gives out what is planned in the journal, and what is put before that.
 
     Args:
-        intake: Where contacts come from; None where they are all in the journal already.
-        planner: Writes them down.
         log: The send's place in the journal.
         keeper: Closes the journal at the end.
-        numbered: Gives a chunk its number.
         stopped: Whether nothing more is sent.
         heard: Whether anybody listens for outcomes one by one.
-        second_tries: Whether to give out chunks that are second tries of what may have been sent. A second try that was
-            asked for once and did not leave is held like what it is a try of, until it is asked for again.
-        again: Second tries that are not in the journal yet; they go first.
+        ready: What goes first; more may be put there until the first chunk is asked for.
     """
 
     def __init__(
         self,
         *,
-        intake: ChunkSource | None,
-        planner: Planner | None,
         log: SendLog,
         keeper: Keeper,
-        numbered: Callable[[Chunk], Chunk],
         stopped: Callable[[], bool],
         heard: Callable[[], bool],
-        second_tries: bool = False,
-        again: deque[Chunk] | None = None,
+        ready: deque[Chunk] | None = None,
     ) -> None:
-        self._intake = intake
-        self._planner = planner
         self._log = log
         self._keeper = keeper
-        self._numbered = numbered
         self._stopped = stopped
         self._heard = heard
-        self._second_tries = second_tries
-        self._again = again
+        self._ready: deque[Chunk] = deque() if ready is None else ready
         self._lock = anyio.Lock()
-        self._ready: deque[Chunk] = deque()
-        self._kept = 0
         self._after: int = 0
         self._last: int | None = None
         self._ended = False
         self.failure: ContactSourceError | None = None
 
-    async def prepare(self, tell: Tell) -> None:
-        """Write all contacts down.
-
-        Args:
-            tell: Told about rows that are not sent.
-
-        Raises:
-            JournalError: it cannot be written; nothing was sent.
-        """
-        if self._intake is None or self._planner is None:
-            return
-        try:
-            await self._plan(self._intake, self._planner, tell)
-        except BaseException:
-            self._ready.clear()
-            self._ended = True
-            raise
-        if self._stopped() or self.failure is not None:
-            self._ready.clear()
-            self._ended = True
-            why = str(self.failure) if self.failure is not None else self._keeper.why()
-            words = f"ended before all contacts were read, so that nothing of it went out. {why}".rstrip()
-            await self._log.mark(SendState.ABANDONED, words)
-        else:
-            await self._log.mark(SendState.PLANNED)
-
-    async def _plan(self, intake: ChunkSource, planner: Planner, tell: Tell) -> None:
-        chunks: list[Chunk] = []
-        excluded: list[Excluded] = []
-        waiting = 0
-        more = True
-        while more:
-            chunk, out = await intake.next()
-            if out:
-                await tell(out)
-                excluded += out
-            more = chunk is not None
-            self.failure = intake.failure
-            if chunk is not None and not self._stopped():
-                chunks.append(self._keep(self._numbered(chunk)))
-                waiting += len(chunk)
-            if self._stopped():
-                continue  # the rest is read so that every row is accounted for, but it is not going to be sent
-            if waiting + len(excluded) >= _TOGETHER or not more:
-                await planner.write(chunks, excluded)
-                chunks, excluded, waiting = [], [], 0
-
-    def _keep(self, chunk: Chunk) -> Chunk:
-        if self._kept + len(chunk) <= _KEPT and chunk.seq == self._after + 1:
-            self._kept += len(chunk)
-            self._after = chunk.seq
-            self._ready.append(chunk)
-        self._last = chunk.seq
-        return chunk
-
     async def next(self) -> tuple[Chunk | None, Sequence[Excluded]]:
         """Give out the next chunk that is planned."""
-        if self._again:
-            return self._again.popleft(), ()
         if not self._ready and not self._ended:
             async with self._lock:
-                while not self._ready and not self._ended:
+                if not self._ready and not self._ended:
                     await self._read_on()
         return (self._ready.popleft() if self._ready else None), ()
 
@@ -232,27 +159,118 @@ class AheadSource(ChunkSource):
             return
         stored = await self._log.planned(after=self._after, limit=_READ)
         chunks = [stored_chunk(chunk) for chunk in stored if chunk.planned.seq <= self._last]
-        self._ready.extend(chunk for chunk in chunks if self._second_tries or not chunk.doubt)
+        self._ready.extend(chunks)
         self._after = chunks[-1].seq if chunks else self._last
         self._ended = not chunks
 
     def interrupt(self) -> None:
+        """Nothing is waited for that may never come."""
+
+    def enter_rest(self) -> None:
+        """All rows are in the book."""
+
+    async def aclose(self) -> None:
+        """Close the journal."""
+        await self._keeper.aclose()
+
+
+class AheadSource(StoredSource):
+    """Has everything written down first, and gives it out from there.
+
+    Args:
+        intake: Where contacts come from.
+        planner: Writes them down.
+        numbered: Gives a chunk its number.
+        log: As for `StoredSource`, and so are the others.
+        keeper: Closes the journal at the end.
+        stopped: Whether nothing more is sent.
+        heard: Whether anybody listens.
+    """
+
+    def __init__(
+        self,
+        *,
+        intake: ChunkSource,
+        planner: Planner,
+        numbered: Callable[[Chunk], Chunk],
+        log: SendLog,
+        keeper: Keeper,
+        stopped: Callable[[], bool],
+        heard: Callable[[], bool],
+    ) -> None:
+        super().__init__(log=log, keeper=keeper, stopped=stopped, heard=heard)
+        self._intake = intake
+        self._planner = planner
+        self._numbered = numbered
+        self._kept = 0
+
+    async def prepare(self, tell: Tell) -> None:
+        """Write all contacts down.
+
+        Args:
+            tell: Told about rows that are not sent.
+
+        Raises:
+            JournalError: it cannot be written; nothing was sent.
+        """
+        try:
+            await self._plan(tell)
+        except BaseException:
+            self._ready.clear()
+            self._ended = True
+            raise
+        if self._stopped() or self.failure is not None:
+            self._ready.clear()
+            self._ended = True
+            why = str(self.failure) if self.failure is not None else self._keeper.why()
+            words = f"ended before all contacts were read, so that nothing of it went out. {why}".rstrip()
+            await self._log.mark(SendState.ABANDONED, words)
+        else:
+            await self._log.mark(SendState.PLANNED)
+
+    async def _plan(self, tell: Tell) -> None:
+        chunks: list[Chunk] = []
+        excluded: list[Excluded] = []
+        waiting = 0
+        more = True
+        while more:
+            chunk, out = await self._intake.next()
+            if out:
+                await tell(out)
+                excluded += out
+            more = chunk is not None
+            self.failure = self._intake.failure
+            if chunk is not None and not self._stopped():
+                chunks.append(self._keep(self._numbered(chunk)))
+                waiting += len(chunk)
+            if self._stopped():
+                continue  # the rest is read so that every row is accounted for, but it is not going to be sent
+            if waiting + len(excluded) >= _TOGETHER or not more:
+                await self._planner.write(chunks, excluded)
+                chunks, excluded, waiting = [], [], 0
+
+    def _keep(self, chunk: Chunk) -> Chunk:
+        if self._kept + len(chunk) <= _KEPT and chunk.seq == self._after + 1:
+            self._kept += len(chunk)
+            self._after = chunk.seq
+            self._ready.append(chunk)
+        self._last = chunk.seq
+        return chunk
+
+    def interrupt(self) -> None:
         """Stop waiting for contacts that may never come."""
-        if self._intake is not None:
-            self._intake.interrupt()
+        self._intake.interrupt()
 
     def enter_rest(self) -> None:
         """Enter rows into the book that were read, but not sorted."""
-        if self._intake is not None:
-            self._intake.enter_rest()
+        self._intake.enter_rest()
 
     async def aclose(self) -> None:
         """Close the source and the journal."""
         try:
-            if self._intake is not None:
-                await self._intake.aclose()
+            await self._intake.aclose()
         finally:
-            await self._keeper.aclose()
+            await super().aclose()
 
 
 class AlongSource(ChunkSource):
@@ -323,12 +341,5 @@ class AlongSource(ChunkSource):
 
 def stored_chunk(stored: StoredChunk) -> Chunk:
     """A chunk as it stands in the journal."""
-    planned, verdict = stored.planned, stored.verdict
-    doubted = verdict.state is ChunkState.PLANNED and verdict.status is Status.UNKNOWN
-    return Chunk(
-        rows=planned.rows,
-        numbers=planned.numbers,
-        text=planned.text,
-        seq=planned.seq,
-        doubt=verdict.detail if doubted else "",
-    )
+    planned = stored.planned
+    return Chunk(rows=planned.rows, numbers=planned.numbers, text=planned.text, seq=planned.seq)

@@ -9,14 +9,13 @@ import anyio.to_thread
 from attrs import evolve, frozen
 
 from smspop_async.api.client import ApiClient
-from smspop_async.api.models import Status
 from smspop_async.batch.account import Account, Emit
 from smspop_async.batch.campaigns import CampaignBook
 from smspop_async.batch.dispatch import Settings
 from smspop_async.batch.engine import Run
 from smspop_async.batch.intake import ChunkSource
 from smspop_async.batch.job import JournalLike, check_pace, journal_of
-from smspop_async.batch.journaled import AheadSource, Keeper
+from smspop_async.batch.journaled import Keeper, StoredSource
 from smspop_async.batch.naming import campaign_name, campaign_token
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.batch.recovery import Recovery
@@ -86,16 +85,12 @@ async def open_resumption(
         account, run = await _loaded(client, resumption, record, log, emit)
         await journal.__aenter__()  # for the run, until its source is closed
     run.recovery = Recovery(log=log, resend=resumption.resend_unknown, now=client.submitter.clock.wall)
-    source = AheadSource(
-        intake=None,
-        planner=None,
+    source = StoredSource(
         log=log,
         keeper=Keeper(journal=journal, log=log, why=run.why),
-        numbered=run.numbered,
         stopped=run.is_stopped,
         heard=account.is_heard,
-        second_tries=resumption.resend_unknown,
-        again=run.recovery.again,
+        ready=run.recovery.again,
     )
     run.unread = _unread(record)
     return run, source
@@ -199,7 +194,7 @@ class _Loading:
         self._numbers, self._lines, self._pieces = [], [], []
 
     def _settle(self, piece: StoredRows) -> None:
-        if piece.waiting and piece.status is not Status.UNKNOWN:
+        if piece.waiting:
             return
         first, book = piece.first, self._book
         book.settle_all(range(first, first + len(piece.numbers)), piece.status, piece.detail)

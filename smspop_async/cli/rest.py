@@ -11,7 +11,6 @@ from typing import Final
 
 from attrs import frozen
 
-from smspop_async.api.models import Status
 from smspop_async.cli.journal import Standing, WayBack, address_words, is_local
 from smspop_async.errors import ConfigurationError, JournalError
 from smspop_async.journal.base import ChunkState, SendRecord, SendState, StoredChunk
@@ -49,8 +48,6 @@ class Rest:
     """To be sent to."""
     unknown: Share = Share()
     """Of unknown outcome."""
-    doubtful: Share = Share()
-    """Among those to be sent to: of unknown outcome, and begun to be sent to once more because that was asked for."""
 
     @property
     def record(self) -> SendRecord:
@@ -87,7 +84,6 @@ async def _rest(journal: SqliteJournal, record: SendRecord, *, crowded: bool) ->
         text=measure(record.message) if count.plain else None,
         left=count.shares[ChunkState.PLANNED],
         unknown=count.shares[ChunkState.UNKNOWN],
-        doubtful=count.doubtful,
     )
 
 
@@ -100,7 +96,6 @@ class _Count:
         self.plain = True
         """Whether all have the same text: none is made of a template."""
         self.shares: defaultdict[ChunkState, Share] = defaultdict(Share)
-        self.doubtful = Share()
 
     async def read(self, read: Callable[..., Awaitable[list[StoredChunk]]]) -> None:
         after = 0
@@ -115,10 +110,7 @@ class _Count:
             self._segments = (text, measure(text).segments)
         self.plain = self.plain and text == self._message
         share = Share(contacts=contacts, campaigns=1, credits=contacts * self._segments[1])
-        state = chunk.verdict.state
-        self.shares[state] += share
-        if state is ChunkState.PLANNED and chunk.verdict.status is Status.UNKNOWN:
-            self.doubtful += share
+        self.shares[chunk.verdict.state] += share
 
 
 def unfinished(stock: Sequence[Rest], path: Path, run: str | None) -> list[Rest]:

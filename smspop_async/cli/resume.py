@@ -189,8 +189,6 @@ class _Resume:
         if rest.left.contacts:
             campaigns = count(rest.left.campaigns, "campaign")
             yield "Left", f"{rest.left.contacts:,} to text in {campaigns}, of {count(record.rows, 'row')}"
-        if rest.doubtful.contacts:
-            yield "", f"{_people(rest.doubtful)} of them may have been texted already"
         if rest.unknown.contacts:
             looked = "not looked for" if self.care.no_reconcile else "looked for"
             then = "then sent to again" if self.again else "not sent to again"
@@ -217,15 +215,9 @@ class _Resume:
 
     def _at_risk(self) -> Share:
         """Who may be texted twice."""
-        return sum((rest.unknown + rest.doubtful for rest in self.rests), Share())
+        return sum((rest.unknown for rest in self.rests), Share())
 
     def _refuse(self) -> None:
-        doubtful = sum((rest.doubtful for rest in self.rests), Share())
-        if doubtful.contacts and not self.again:
-            raise ConfigurationError(
-                f"Nothing was sent: an earlier --resend-unknown was to send to {_people(doubtful)} once more, and did "
-                "not come to it. To go on with that, add --resend-unknown"
-            )
         limit = self.care.max_credits
         if limit is not None and self._all_credits > limit:
             raise ConfigurationError(
@@ -239,7 +231,7 @@ class _Resume:
         Raises:
             ConfigurationError: It was declined.
         """
-        left = sum(rest.left.contacts - rest.doubtful.contacts for rest in self.rests)
+        left = sum(rest.left.contacts for rest in self.rests)
         if unknown and not typed_out(
             f"To send to them again, type their number ({unknown}):", unknown, self.screen
         ):
