@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from rawserver import Peer, Request, good_reply, sent_numbers
+from rawserver import Peer, RawServer, Request, good_reply, sent_numbers
+from smspop_async import Report, RetryPolicy, SmsPop, Status
 
 PROCESSED = (
     "ok",
@@ -38,6 +39,16 @@ STOPPING = ("401", "402", "403", "422", "301")
 UNPROCESSED = ("hang_up_before", "error_before")
 """Actions that text nobody and do not prove it."""
 ACTIONS = PROCESSED + REFUSED + STOPPING + UNPROCESSED
+
+
+def hurried_client(raw: RawServer) -> SmsPop:
+    """A client that tries three times and does not wait in between."""
+    return SmsPop(
+        token="1|fake-token",
+        base_url=raw.base_url,
+        retry=RetryPolicy(attempts=3, initial_backoff=0.0, max_backoff=0.0),
+        timeout=5,
+    )
 
 
 @dataclass
@@ -74,6 +85,16 @@ class FaultServer:
             self.refused.update(numbers)
         self.on_post(self.posts)
         await getattr(self, f"_{action}")(peer, numbers)
+
+    def judge(self, report: Report) -> None:
+        """Nobody was texted twice, and nobody is called texted who was not, or the other way round."""
+        assert max(self.texted.values(), default=0) <= 1
+        for outcome in report.outcomes():
+            texted = self.texted[outcome.phone_number]
+            if outcome.status in (Status.NOT_SUBMITTED, Status.REJECTED):
+                assert not texted
+            if outcome.status in (Status.SENT, Status.FAILED, Status.ACCEPTED):
+                assert texted
 
     # Processed, and well answered.
 
