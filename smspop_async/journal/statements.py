@@ -13,6 +13,7 @@ from typing import Final
 from smspop_async.api.models import Status
 from smspop_async.journal import packing
 from smspop_async.journal.base import (
+    ChunkState,
     LineRun,
     PlannedChunk,
     RejectedRow,
@@ -218,13 +219,7 @@ def replace(
     Raises:
         StaleClaimError: it is not claimed by this token.
     """
-    _swapped(
-        connection.execute(
-            "UPDATE chunk SET state = 'replaced', changed_at = ?, note = ?"
-            " WHERE id = ? AND token = ? AND state IN ('submitting', 'unknown')",
-            (now, packing.pack_text(words), chunk, token),
-        )
-    )
+    _retire(connection, chunk, token, now, words, ChunkState.SUBMITTING, ChunkState.UNKNOWN)
     insert_chunks(connection, send=send, chunks=by)
 
 
@@ -244,18 +239,15 @@ def claim_second(
     Raises:
         StaleClaimError: the first is not unknown any more, or not by this token.
     """
-    _swapped(
-        connection.execute(
-            "UPDATE chunk SET state = 'replaced', changed_at = ?, note = ?"
-            " WHERE id = ? AND token = ? AND state = 'unknown'",
-            (now, SECOND_TRY, first, first_token),
-        )
-    )
+    _retire(connection, first, first_token, now, SECOND_TRY, ChunkState.UNKNOWN)
     if connection.execute("SELECT count(*) FROM chunk WHERE id = ?", (chunk,)).fetchone()[0] == 0:
         insert_chunks(connection, send=send, chunks=[by])
-    connection.execute(
-        "UPDATE chunk SET state = 'submitting', token = ?, claimed_at = ?, changed_at = ?, note = '' WHERE id = ?",
-        (token, now, now, chunk),
+    _swapped(
+        connection.execute(
+            "UPDATE chunk SET state = 'submitting', token = ?, claimed_at = ?, changed_at = ?, note = ''"
+            " WHERE id = ? AND state IN ('planned', 'replaced')",
+            (token, now, now, chunk),
+        )
     )
 
 
@@ -267,17 +259,26 @@ def release_second(
     Raises:
         StaleClaimError: it is not claimed by this token.
     """
-    _swapped(
-        connection.execute(
-            "UPDATE chunk SET state = 'replaced', changed_at = ?, note = ?"
-            " WHERE id = ? AND token = ? AND state = 'submitting'",
-            (now, packing.pack_text(words), chunk, token),
-        )
-    )
+    _retire(connection, chunk, token, now, words, ChunkState.SUBMITTING)
     connection.execute(
         "UPDATE chunk SET state = 'unknown', changed_at = ?, note = ? WHERE id = ? AND state = 'replaced'",
         (now, packing.pack_text(words), first),
     )
+
+
+def _retire(
+    connection: sqlite3.Connection, chunk: int, token: int, now: float, words: str, *states: ChunkState
+) -> None:
+    """Let a chunk's contacts be in others: it goes to replaced from one of `states`.
+
+    Raises:
+        StaleClaimError: it stands elsewhere, or is not claimed by this token.
+    """
+    places = ", ".join("?" * len(states))
+    where = f"id = ? AND token = ? AND state IN ({places})"
+    update = f"UPDATE chunk SET state = 'replaced', changed_at = ?, note = ? WHERE {where}"  # noqa: S608
+    values = (now, packing.pack_text(words), chunk, token, *(state.value for state in states))
+    _swapped(connection.execute(update, values))
 
 
 def give_up_claims(connection: sqlite3.Connection, *, now: float) -> None:

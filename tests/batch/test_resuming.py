@@ -473,6 +473,17 @@ async def test_what_is_not_found_is_sent_again_where_that_was_asked_for(path):
     assert list(read_report(path).outcomes()) == list(report.outcomes())
 
 
+async def test_a_second_try_that_is_turned_away_is_tried_again_under_its_name(path):
+    """429 gives its claim back and takes it anew: it is one campaign, and what it is a try of is replaced once."""
+    _, live = await unknown(path, "hang_up_before")
+    server = FaultServer(["429", "ok"])
+    async with raw_server(server.script) as raw, client(raw.base_url) as sms:
+        report = await sms.resume(path, resend_unknown=True, reconcile=SOON)
+    assert names(raw) == [f"Fees [{live.run}-0002]"] * 2
+    assert counts(report) == {Status.SENT: 2}
+    assert list_sends(path)[0].chunks == {ChunkState.REPLACED: 1, ChunkState.DONE: 1}
+
+
 async def test_what_could_not_be_looked_for_is_not_sent_again(path):
     """The list could not be read, as in the hour in which outcomes get lost: that is not to be missing from it."""
     server, _ = await unknown(path, "hang_up_after")
