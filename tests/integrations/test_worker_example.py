@@ -140,14 +140,15 @@ def test_a_signal_drains_and_the_next_start_goes_on(
     number: int, start: Start, remote: Remote, inbox: Path
 ) -> None:
     """What is under way settles within the grace, nothing is unknown, and the rest is sent by the next worker."""
-    remote.fail_next("latency", seconds=0.3, times=3)
-    first = start()
-    remote.wait_for_requests(2)
+    remote.fail_next("latency", seconds=0.01)  # the first campaign goes alone; the sixteen after it are held
+    remote.fail_next("latency", seconds=2, times=16)
+    first = start("--chunk-size", "5")
+    remote.wait_for_requests(17)  # no worker is free for the other 23 campaigns before the signal is there
     first.send_signal(number)
     assert "Stopped: " in ended(first)
     [send] = list_sends(inbox / "journal.db")
     assert (send.chunks.get("unknown"), send.chunks.get("submitting")) == (None, None)
-    assert 0 < len(remote.texted) < len(EVERYBODY)
+    assert len(remote.texted) == 17 * 5
 
     ended(start("--once"))
     assert remote.texted == Counter(EVERYBODY)
