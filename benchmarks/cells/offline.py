@@ -160,7 +160,7 @@ async def decoding(spec: Spec) -> Measured:
     """Processor seconds for the reply to one campaign, from its bytes to a status for each number sent."""
     from smspop_async.api.classify import Accepted, classify  # noqa: PLC0415
     from smspop_async.api.refusals import Context  # noqa: PLC0415
-    from smspop_async.api.transport import Reply  # noqa: PLC0415
+    from smspop_async.api.reply import Reply  # noqa: PLC0415
     from smspop_async.mask import Redactor  # noqa: PLC0415
 
     context = Context(url="http://127.0.0.1/api/campaigns", redact=Redactor(("1|fake-token", "Hello!")))

@@ -24,9 +24,9 @@ from attrs import field, frozen
 from smspop_async.api.expected import ExpectedRows, read_expected
 from smspop_async.api.models import Campaign, Status, Summary, structure_campaign, structure_summary
 from smspop_async.api.refusals import LOOK_FIRST, Context, moved, refusal, server_error
+from smspop_async.api.reply import Reply
 from smspop_async.api.settle import Settlement, settle, settle_expected
 from smspop_async.api.shapes import list_in, object_in, text_in
-from smspop_async.api.transport import Reply
 from smspop_async.api.wire import decode_object
 from smspop_async.errors import APIStatusError, OutcomeUnknownError, SmsPopError, UnreadableResponseError
 

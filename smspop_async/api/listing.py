@@ -7,9 +7,9 @@ from attrs import field, frozen
 from yarl import URL
 
 from smspop_async.api.refusals import Context, refusal, server_error
+from smspop_async.api.reply import NoReplyError, Reply
 from smspop_async.api.retry import backoff
 from smspop_async.api.submit import connection_error
-from smspop_async.api.transport import NoReplyError, Reply
 from smspop_async.api.wire import CAMPAIGNS, Page, decode_object, read_page
 from smspop_async.errors import (
     APIConnectionError,

@@ -11,9 +11,9 @@ from urllib.parse import urljoin, urlsplit
 
 from attrs import field, frozen
 
+from smspop_async.api.reply import Reply
 from smspop_async.api.retry import parse_retry_after
 from smspop_async.api.shapes import list_in, object_in, text_in
-from smspop_async.api.transport import Reply
 from smspop_async.errors import (
     AccountInactiveError,
     APIStatusError,

@@ -23,6 +23,7 @@ stops re-using connections at that origin (`smspop_async.api.transport`).
 A TLS connection may hold bytes that are no reply (session tickets), so there only an end-of-file counts.
 """
 
+import asyncio
 import select
 from collections.abc import Callable
 from enum import Enum
@@ -78,7 +79,7 @@ class Connections:
         return look, False
 
 
-class FlaggedPayload(BytesPayload):
+class Outgoing:
     """A JSON body that knows whether it was asked to leave.
 
     Args:
@@ -86,21 +87,22 @@ class FlaggedPayload(BytesPayload):
         connections: Where re-use is remembered.
     """
 
+    __slots__ = ("_connections", "body", "deadline", "flag", "reused")
+
     def __init__(self, body: bytes, connections: Connections) -> None:
-        super().__init__(body, content_type="application/json")
+        self.body = body
         self._connections = connections
         self.deadline: Deadline | None = None
         """The time limits of the request, which are watched from the write on."""
         self.flag: SendFlag = SendFlag.DOWN
         self.reused: bool = False
 
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        """Look at the connection, raise the flag, write."""
-        await self.write_with_length(writer, None)
+    def leave(self, protocol: object, transport: asyncio.WriteTransport | None) -> None:
+        """Look at the connection and raise the flag: the next thing to be done is to write.
 
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Look at the connection, raise the flag, write."""
-        protocol, transport = getattr(writer, "protocol", writer), writer.transport
+        Raises:
+            ClientConnectionResetError: the body may not be written, and the flag stays down.
+        """
         look, self.reused = self._connections.note(protocol, transport)
         if transport is None or transport.is_closing():
             self._refuse(SendFlag.STALE, "The connection was closed before the request was written")
@@ -110,11 +112,31 @@ class FlaggedPayload(BytesPayload):
         if self.deadline is not None and not self.deadline.arm(transport):
             self._refuse(SendFlag.DOWN, "The time was over before the request was written")
         self.flag = SendFlag.UP
-        await super().write_with_length(writer, content_length)
 
     def _refuse(self, flag: SendFlag, words: str) -> NoReturn:
         self.flag = flag
         raise ClientConnectionResetError(words)
+
+
+class FlaggedPayload(BytesPayload):
+    """The same as aiohttp's own requests carry it.
+
+    Args:
+        outgoing: The body.
+    """
+
+    def __init__(self, outgoing: Outgoing) -> None:
+        super().__init__(outgoing.body, content_type="application/json")
+        self._outgoing = outgoing
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Look at the connection, raise the flag, write."""
+        await self.write_with_length(writer, None)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        """Look at the connection, raise the flag, write."""
+        self._outgoing.leave(getattr(writer, "protocol", writer), writer.transport)
+        await super().write_with_length(writer, content_length)
 
 
 def look_at(transport: _Transport) -> Look:

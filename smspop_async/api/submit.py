@@ -30,9 +30,10 @@ from smspop_async.api.classify import Accepted, Rejected, Unknown, Unsent, Verdi
 from smspop_async.api.gate import Gate, Sleep
 from smspop_async.api.pump import Pump
 from smspop_async.api.refusals import Context
+from smspop_async.api.reply import NoReplyError, Reply
 from smspop_async.api.retry import backoff
-from smspop_async.api.sendflag import FlaggedPayload, SendFlag
-from smspop_async.api.transport import NoReplyError, Reply, Transport
+from smspop_async.api.sendflag import Outgoing, SendFlag
+from smspop_async.api.transport import Transport
 from smspop_async.config import RetryPolicy, Timeouts
 from smspop_async.errors import (
     APIConnectionError,
@@ -88,7 +89,7 @@ class Attempt:
     """The trace of a submission: how often it was tried, and whether the last try may have left."""
 
     def __init__(self) -> None:
-        self.payload: FlaggedPayload | None = None
+        self.outgoing: Outgoing | None = None
         self.reply: Reply | None = None
         self.verdict: Verdict | None = None
         """What the last request came to; None while one is under way."""
@@ -103,7 +104,7 @@ class Attempt:
         """Whether the server may have acted: on the request under way, or on the last one."""
         if isinstance(self.verdict, Rejected | Unsent):
             return False
-        return self.payload is not None and self.payload.flag is SendFlag.UP
+        return self.outgoing is not None and self.outgoing.flag is SendFlag.UP
 
 
 @frozen(kw_only=True)
@@ -221,7 +222,7 @@ class Submitter:
 
     async def _post(self, submission: Submission, attempt: Attempt, abandoned: Callable[[], bool]) -> Verdict:
         """Post once, in a slot of the pool, and say what came of it."""
-        attempt.payload = attempt.reply = attempt.verdict = None
+        attempt.outgoing = attempt.reply = attempt.verdict = None
         try:
             slot = self.transport.slot()
         except ConfigurationError as error:
@@ -239,7 +240,7 @@ class Submitter:
                 attempt.claimed = True
                 if abandoned():
                     return Unsent(error=ConfigurationError(_ABANDONED))
-            payload = attempt.payload = self.transport.payload(submission.body)
+            outgoing = attempt.outgoing = self.transport.outgoing(submission.body)
             if is_heard(self.observer):
                 submitted = CampaignSubmitted(
                     name=submission.name,
@@ -249,9 +250,9 @@ class Submitter:
                 )
                 notify(self.observer, submitted)
             try:
-                attempt.reply = await self.transport.post(self.url, payload, headers, self.timeouts)
+                attempt.reply = await self.transport.post(self.url, outgoing, headers, self.timeouts)
             except NoReplyError as failure:
-                return no_reply(failure, payload)
+                return no_reply(failure, outgoing)
         read = partial(self._read, attempt.reply, headers, submission)
         if self.pump.is_full:
             try:
@@ -267,13 +268,13 @@ class Submitter:
         return classify(reply, submission.numbers, context)
 
 
-def no_reply(failure: NoReplyError, payload: FlaggedPayload) -> Unknown | Unsent:
+def no_reply(failure: NoReplyError, outgoing: Outgoing) -> Unknown | Unsent:
     """What the lack of a reply means: the flag decides, never the exception."""
-    if payload.flag is SendFlag.UP:
+    if outgoing.flag is SendFlag.UP:
         return Unknown(error=connection_error(failure, Delivery.UNKNOWN, _MAY_HAVE_LEFT))
     error = connection_error(failure, Delivery.NOT_SENT, _NEVER_LEFT)
     # A server that speaks first on a fresh connection is no stale one: trying at once would not help.
-    return Unsent(error=error, stale=payload.flag is SendFlag.STALE and payload.reused)
+    return Unsent(error=error, stale=outgoing.flag is SendFlag.STALE and outgoing.reused)
 
 
 def connection_error(failure: NoReplyError, delivery: Delivery, advice: str) -> SmsPopError:

@@ -24,29 +24,21 @@ from threading import get_ident
 from typing import TypedDict
 
 import aiohttp
-from attrs import field, frozen
+from aiohttp.http import HttpProcessingError
+from attrs import frozen
 from yarl import URL
 
 from smspop_async.api.deadlines import SILENCE, TOTAL, Deadline, Deadlines
-from smspop_async.api.sendflag import Connections, FlaggedPayload, SendFlag
+from smspop_async.api.exchange import Exchange
+from smspop_async.api.reply import READ_BUFFER, NoReplyError, Reply, read_capped
+from smspop_async.api.sendflag import Connections, FlaggedPayload, Outgoing, SendFlag
 from smspop_async.config import Timeouts
 from smspop_async.errors import ConfigurationError
 
-REPLY_CAP = 16 * 1024 * 1024
-"""Bytes of a reply, decompressed, that are read at most."""
 STALE_LIMIT = 2
 """Stale connections met before connections are no longer re-used."""
 
 Ssl = SSLContext | bool | aiohttp.Fingerprint | None
-
-
-@frozen(kw_only=True)
-class Reply:
-    """What the server answered, untouched."""
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
 
 
 class _PerRequest(TypedDict):
@@ -55,15 +47,6 @@ class _PerRequest(TypedDict):
     allow_redirects: bool
     proxy: str | None
     ssl: SSLContext | bool | aiohttp.Fingerprint
-
-
-class NoReplyError(Exception):
-    """No whole reply came. The text says why, in words that hold no secret."""
-
-    def __init__(self, words: str, *, timeout: bool = False) -> None:
-        super().__init__(words)
-        self.words = words
-        self.timeout = timeout
 
 
 @frozen(kw_only=True)
@@ -90,6 +73,7 @@ class Transport:
         self._thread = 0
         self._slots: asyncio.Semaphore | None = None
         self._deadlines: Deadlines | None = None
+        self._exchange: Exchange | None = None
         self._connections = Connections()
         self._stale = 0
         self._per_request: _PerRequest = {
@@ -123,35 +107,48 @@ class Transport:
         return self._slots
 
     async def post(
-        self, url: URL, payload: FlaggedPayload, headers: Mapping[str, str], timeouts: Timeouts
+        self, url: URL, outgoing: Outgoing, headers: Mapping[str, str], timeouts: Timeouts
     ) -> Reply:
-        """Send `payload` once. Afterwards ``payload.flag`` says whether it may have left.
+        """Send `outgoing` once. Afterwards its flag says whether it may have left.
 
         Raises:
             NoReplyError: no whole reply came, or one came that cannot be an answer to this request.
             ConfigurationError: the transport is closed or belongs to another event loop.
         """
-        session, deadlines = self._open(), self._deadlines
+        session, deadlines, exchange = self._open(), self._deadlines, self._exchange
         assert deadlines is not None  # noqa: S101 - _open made it
-        if self.distrusts_pool:
-            headers = {**headers, "Connection": "close"}
-        payload.deadline = deadline = deadlines.begin(timeouts)
+        outgoing.deadline = deadline = deadlines.begin(timeouts)
         try:
-            response = await session.post(
-                url, data=payload, headers=headers, timeout=_connecting(timeouts), **self._per_request
-            )
-            return await _read(response, payload, deadline)
+            if exchange is not None and not self.distrusts_pool and exchange.is_private():
+                return await exchange.post(url, outgoing, headers, _connecting(timeouts))
+            return await self._post_layered(session, url, outgoing, headers, _connecting(timeouts))
         except Exception as error:  # noqa: BLE001 - whatever it is, the flag alone decides what it means
             failure = _no_reply(error, deadline)
-            if payload.reused and not failure.timeout:
+            if outgoing.reused and not failure.timeout:
                 self._stale += 1
             raise failure from None
         finally:
             deadline.end()
 
-    def payload(self, body: bytes) -> FlaggedPayload:
+    async def _post_layered(
+        self,
+        session: aiohttp.ClientSession,
+        url: URL,
+        outgoing: Outgoing,
+        headers: Mapping[str, str],
+        limits: aiohttp.ClientTimeout,
+    ) -> Reply:
+        """Send through all that a session does with a request."""
+        if self.distrusts_pool:
+            headers = {**headers, "Connection": "close"}
+        payload = FlaggedPayload(outgoing)
+        response = await session.post(url, data=payload, headers=headers, timeout=limits, **self._per_request)
+        assert outgoing.deadline is not None  # noqa: S101 - `post` gave it one
+        return await _read(response, outgoing, outgoing.deadline)
+
+    def outgoing(self, body: bytes) -> Outgoing:
         """Wrap `body` so that it can be told whether it left."""
-        return FlaggedPayload(body, self._connections)
+        return Outgoing(body, self._connections)
 
     async def get(self, url: URL, headers: Mapping[str, str], timeouts: Timeouts) -> Reply:
         """Fetch `url`. aiohttp itself repeats a GET once on a dropped keep-alive connection.
@@ -166,7 +163,9 @@ class Transport:
                 url, headers=headers, timeout=_limits(timeouts), **self._per_request
             ) as response:
                 return Reply(
-                    status=response.status, headers=response.headers, body=await _read_capped(response)
+                    status=response.status,
+                    headers=response.headers,
+                    body=await read_capped(response.content),
                 )
         except Exception as error:  # noqa: BLE001 - as above
             raise _no_reply(error) from None
@@ -190,6 +189,8 @@ class Transport:
             self._loop, self._thread, self._deadlines = loop, get_ident(), Deadlines(loop)
             # asyncio's own, because it is entered once a request at half the cost of anyio's (measured).
             self._slots = asyncio.Semaphore(self.slots)
+            if self._settings.proxy is None:
+                self._exchange = Exchange(self._session, self._per_request["ssl"])
         if self._loop is not loop:
             raise ConfigurationError(_SECOND_LOOP)
         if self._session.closed:
@@ -246,8 +247,7 @@ def _session(
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
         trace_configs=traces,
-        # Whole replies of some hundred contacts arrive in one or two reads.
-        read_bufsize=2**18,
+        read_bufsize=READ_BUFFER,
     )
 
 
@@ -270,37 +270,19 @@ def _connecting(timeouts: Timeouts) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=None)
 
 
-async def _read(response: aiohttp.ClientResponse, payload: FlaggedPayload, deadline: Deadline) -> Reply:
-    """Read an answer to `payload`; whatever goes wrong, the connection is not used again."""
-    if payload.flag is not SendFlag.UP:
+async def _read(response: aiohttp.ClientResponse, outgoing: Outgoing, deadline: Deadline) -> Reply:
+    """Read an answer to `outgoing`; whatever goes wrong, the connection is not used again."""
+    if outgoing.flag is not SendFlag.UP:
         # Somebody else's answer, or a goodbye to an idle connection: our request is still here.
         response.close()
         raise NoReplyError("the server spoke before the request was written")
     deadline.hear()
     try:
-        body = await _read_capped(response, deadline)
+        body = await read_capped(response.content, deadline)
     except BaseException:
         response.close()
         raise
-    if (
-        deadline.expired
-    ):  # a body without a length ends where the connection does, also when that was our doing
-        raise NoReplyError(deadline.expired, timeout=True)
     return Reply(status=response.status, headers=response.headers, body=body)
-
-
-async def _read_capped(response: aiohttp.ClientResponse, deadline: Deadline | None = None) -> bytes:
-    """Read the body piece by piece, and give up where it grows beyond `REPLY_CAP`."""
-    pieces: list[bytes] = []
-    size = 0
-    while piece := await response.content.readany():
-        if deadline is not None:
-            deadline.hear()
-        size += len(piece)
-        if size > REPLY_CAP:
-            raise NoReplyError(f"the reply is larger than {REPLY_CAP // 2**20} MiB")
-        pieces.append(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _no_reply(error: Exception, deadline: Deadline | None = None) -> NoReplyError:
@@ -327,6 +309,7 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (aiohttp.ServerDisconnectedError, "the server hung up without a reply"),
     (aiohttp.ClientPayloadError, "the reply broke off"),
     (aiohttp.ClientResponseError, "the reply is not HTTP"),
+    (HttpProcessingError, "the reply is not HTTP"),
     (aiohttp.InvalidURL, "the URL is not usable"),
     (aiohttp.ClientConnectionResetError, "the connection was closed"),
     (OSError, "the connection broke"),

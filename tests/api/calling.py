@@ -46,7 +46,8 @@ every_way = pytest.mark.parametrize(
         pytest.param(True, False, id="reused-borrowed"),
     ],
 )
-"""On a fresh connection and on one that carried a good reply, on our own session and on a borrowed one."""
+"""On a fresh connection and on one that carried a good reply; on our own session, which takes the short way, and on a
+borrowed one that is traced, which takes the layered way."""
 
 
 class FakeTime:
@@ -79,7 +80,9 @@ async def calling(base_url: str, *, owned: bool = True, **options: Any) -> Async
         async with SmsPop(**options) as sms:
             yield FakeTime().rule(sms)
         return
-    async with aiohttp.ClientSession() as session, SmsPop(session=session, **options) as sms:
+    # Somebody looks on, so that requests take the layered way, while those on a session of our own take the short one.
+    traced = aiohttp.ClientSession(trace_configs=[aiohttp.TraceConfig()])
+    async with traced as session, SmsPop(session=session, **options) as sms:
         yield FakeTime().rule(sms)
         assert not session.closed
 

@@ -31,9 +31,9 @@ from rawserver import Peer, RawServer, Request, answer_all, fake_numbers, good_r
 from smspop_async import APITimeoutError, CampaignResult, Delivery, SmsPop, SmsPopError, Timeouts
 from smspop_async.api import transport as transporting
 from smspop_async.api.deadlines import SILENCE, TOTAL, Deadline, Deadlines
-from smspop_async.api.sendflag import Connections, FlaggedPayload, SendFlag
+from smspop_async.api.reply import NoReplyError
+from smspop_async.api.sendflag import Connections, FlaggedPayload, Outgoing, SendFlag
 from smspop_async.api.submit import Attempt
-from smspop_async.api.transport import NoReplyError
 
 pytestmark = pytest.mark.anyio
 
@@ -549,12 +549,12 @@ async def test_server_that_never_reads_a_large_campaign(limit: str, owned: bool)
     async with raw_server(answer_all, greeting=unread) as server:
         async with calling(server.base_url, owned=owned, timeout=limits) as sms:
             transport = sms.submitter.transport
-            payload = transport.payload(b"x" * 32 * 2**20)
+            outgoing = transport.outgoing(b"x" * 32 * 2**20)
             with pytest.raises(NoReplyError) as caught:
-                await transport.post(sms.submitter.url, payload, await sms.submitter.headers(), limits)
+                await transport.post(sms.submitter.url, outgoing, await sms.submitter.headers(), limits)
             assert caught.value.timeout
             assert caught.value.words == {"read": SILENCE, "total": TOTAL}[limit]
-            assert payload.flag is SendFlag.UP
+            assert outgoing.flag is SendFlag.UP
             assert transport._deadlines is not None
             assert not transport._deadlines._watched
         released.set()
@@ -784,14 +784,14 @@ class _Writer:
 async def test_payload_whose_time_is_over_does_not_write() -> None:
     """A request that is late before its write keeps the flag down: not one byte is handed over."""
     watch, writer = Watch(), _Writer()
-    payload = FlaggedPayload(b"{}", Connections())
-    payload.deadline = watch.begin(total=5)
+    outgoing = Outgoing(b"{}", Connections())
+    outgoing.deadline = watch.begin(total=5)
     watch.pass_to(5)
     with pytest.raises(ConnectionResetError):
-        await payload.write(writer)  # type: ignore[arg-type]
-    assert payload.flag is SendFlag.DOWN
+        await FlaggedPayload(outgoing).write(writer)  # type: ignore[arg-type]
+    assert outgoing.flag is SendFlag.DOWN
     assert writer.written == []
-    assert payload.deadline.expired == TOTAL
+    assert outgoing.deadline.expired == TOTAL
 
 
 @pytest.mark.parametrize("owned", [True, False], ids=["owned", "borrowed"])

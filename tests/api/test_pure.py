@@ -14,9 +14,9 @@ from smspop_async import Delivery, RetryPolicy, Status, Summary
 from smspop_async.api.classify import Accepted, Rejected, Unknown, classify
 from smspop_async.api.gate import Gate
 from smspop_async.api.refusals import Context
+from smspop_async.api.reply import Reply
 from smspop_async.api.retry import RetryBudget, backoff, parse_retry_after
 from smspop_async.api.settle import settle
-from smspop_async.api.transport import Reply
 from smspop_async.api.wire import Envelope, decode_object, read_page
 from smspop_async.mask import Redactor
 

@@ -32,9 +32,10 @@ from rawserver import (
     sent_numbers,
 )
 from smspop_async import APIConnectionError, CampaignResult, Delivery, SmsPop, SmsPopError, Timeouts
-from smspop_async.api.sendflag import Connections, FlaggedPayload, SendFlag, look_at
+from smspop_async.api.reply import NoReplyError
+from smspop_async.api.sendflag import Connections, FlaggedPayload, Outgoing, SendFlag, look_at
 from smspop_async.api.submit import Attempt
-from smspop_async.api.transport import STALE_LIMIT, NoReplyError
+from smspop_async.api.transport import STALE_LIMIT
 
 pytestmark = pytest.mark.anyio
 
@@ -150,8 +151,8 @@ async def test_connection_that_works_is_used_again(
             for _ in range(50):
                 attempt = Attempt()
                 await submit(sms, attempt)
-                flags.append(attempt.payload.reused)
-                assert attempt.payload.flag is SendFlag.UP
+                flags.append(attempt.outgoing.reused)
+                assert attempt.outgoing.flag is SendFlag.UP
             assert server.connections == 1
             assert len(server.posts) == 50
             assert flags == [False] + [True] * 49
@@ -244,12 +245,12 @@ async def test_stale_connection_is_told_from_a_lost_reply(
         await create(sms)
         server.close_first.set()
         assert server.closed.wait(30)
-        payload = sms.submitter.transport.payload(b"{}")
+        outgoing = sms.submitter.transport.outgoing(b"{}")
         headers = await sms.submitter.headers()
         with pytest.raises(NoReplyError):
-            await sms.submitter.transport.post(sms.submitter.url, payload, headers, Timeouts())
-        assert payload.flag is SendFlag.STALE
-        assert payload.reused
+            await sms.submitter.transport.post(sms.submitter.url, outgoing, headers, Timeouts())
+        assert outgoing.flag is SendFlag.STALE
+        assert outgoing.reused
         assert sms.submitter.transport._stale == 1
         await create(sms)
     server.join()
@@ -306,28 +307,31 @@ class _Open:
 @pytest.mark.parametrize("method", ["write", "write_with_length"])
 async def test_payload_refuses_a_connection_that_holds_a_stray_reply(method: str) -> None:
     """Where aiohttp writes before it reads (eager tasks), the payload itself keeps off a spoilt connection."""
-    payload, writer = FlaggedPayload(b"{}", Connections()), _Writer(_Spoilt(), _Open())
+    outgoing, writer = Outgoing(b"{}", Connections()), _Writer(_Spoilt(), _Open())
+    payload = FlaggedPayload(outgoing)
     with pytest.raises(ConnectionResetError):
         await (payload.write(writer) if method == "write" else payload.write_with_length(writer, 2))
-    assert payload.flag is SendFlag.STALE
+    assert outgoing.flag is SendFlag.STALE
     assert writer.written == []
 
 
 @pytest.mark.parametrize("method", ["write", "write_with_length"])
 async def test_payload_raises_the_flag_before_it_writes(method: str) -> None:
     """Both ways in which aiohttp may ask for the body raise the flag."""
-    payload, writer = FlaggedPayload(b"{}", Connections()), _Writer(Connections(), _Open())
+    outgoing, writer = Outgoing(b"{}", Connections()), _Writer(Connections(), _Open())
+    payload = FlaggedPayload(outgoing)
     await (payload.write(writer) if method == "write" else payload.write_with_length(writer, 2))
-    assert payload.flag is SendFlag.UP
+    assert outgoing.flag is SendFlag.UP
     assert writer.written == [b"{}"]
 
 
 async def test_lost_transport_is_stale() -> None:
     """A connection without a transport is gone."""
-    payload, writer = FlaggedPayload(b"{}", Connections()), _Writer(_Open(), None)
+    outgoing, writer = Outgoing(b"{}", Connections()), _Writer(_Open(), None)
+    payload = FlaggedPayload(outgoing)
     with pytest.raises(ConnectionResetError):
         await payload.write(writer)
-    assert payload.flag is SendFlag.STALE
+    assert outgoing.flag is SendFlag.STALE
     assert writer.written == []
 
 

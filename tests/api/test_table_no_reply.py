@@ -24,8 +24,8 @@ from api.calling import (
 )
 from rawserver import Peer, Request, Script, good_reply, raw_server
 from smspop_async import APIConnectionError, APITimeoutError, Delivery, Timeouts
+from smspop_async.api.reply import REPLY_CAP
 from smspop_async.api.submit import Attempt
-from smspop_async.api.transport import REPLY_CAP
 
 pytestmark = pytest.mark.anyio
 

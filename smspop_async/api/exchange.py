@@ -1,0 +1,154 @@
+"""One request and its reply on a pooled connection, without the layers of a session around them.
+
+What a `ClientSession` does for a request is meant for every request there is: it merges headers, looks up cookies
+and credentials, makes a request and a response object, a coroutine for the redirects, a task for a slow
+body. For ours, which are all alike, that is more work than all the rest of HTTP; at one contact a campaign it is half
+of everything (measured). So a request of ours takes a connection from the session's connector, writes one text that
+was made ready once, and reads the reply from the connection's parser. What makes an HTTP client worth having stays
+aiohttp's: the pool, names, TLS, the parser of replies, decompression and its bounds.
+
+The layered way is the plain twin, and the tests of the wire run on both. It is taken
+
+- where somebody looks on: trace configurations of a borrowed session, or a `ClientSession._request` that is not
+  aiohttp's own, as under a library that answers requests in tests or records them. What such a library keeps from the
+  network must not reach it here;
+- through a proxy, and for an address with credentials in it;
+- where connections are not to be used again.
+
+The send flag is the same in both: `Outgoing.leave` looks at the connection, raises the flag, and the write follows
+with no await between. A connection goes back to the pool when the reply is whole and the request is out;
+a server that answers before it has read everything may still close.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from ssl import SSLContext
+from typing import Final, TypeAlias
+
+import aiohttp
+from aiohttp import hdrs
+from aiohttp.connector import Connection
+from aiohttp.payload import BytesPayload
+from attrs import frozen
+from yarl import URL
+
+from smspop_async.api.reply import READ_BUFFER, Reply, read_capped
+from smspop_async.api.sendflag import Outgoing
+
+Ssl: TypeAlias = SSLContext | bool | aiohttp.Fingerprint
+"""How TLS is checked, as a request takes it."""
+
+_SESSION: Final = aiohttp.ClientSession
+_LAYERS: Final = ("post", "_request")
+_AIOHTTPS_OWN: Final = {
+    name: layer
+    for name in _LAYERS
+    if getattr(layer := vars(_SESSION).get(name), "__module__", "") == _SESSION.__module__
+    and not hasattr(layer, "__wrapped__")
+}
+"""The methods between a caller and the network, unless somebody has put others in their place before."""
+_NOBODY: Final = object()
+_SWITCHING: Final = 101
+
+
+@frozen(kw_only=True)
+class _Address:
+    """Where requests with the same headers go."""
+
+    url: URL
+    headers: Mapping[str, str]
+    request: aiohttp.ClientRequest
+    """Tells the connector which connection is wanted. It is never sent."""
+    head: bytes
+    """The request up to the length of its body."""
+
+
+class Exchange:
+    """Requests on the connections of one session.
+
+    Args:
+        session: Whose connector is used.
+        ssl: How TLS is checked.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, ssl: Ssl) -> None:
+        self._session = session
+        self._ssl = ssl
+        self._address: _Address | None = None
+
+    def is_private(self) -> bool:
+        """Tell whether nobody looks on, or answers in the network's place."""
+        layers = vars(_SESSION)
+        return (
+            type(self._session) is _SESSION
+            and not self._session.trace_configs
+            and all(layers.get(name) is _AIOHTTPS_OWN.get(name, _NOBODY) for name in _LAYERS)
+        )
+
+    async def post(
+        self, url: URL, outgoing: Outgoing, headers: Mapping[str, str], limits: aiohttp.ClientTimeout
+    ) -> Reply:
+        """Send once, and read the reply.
+
+        Raises:
+            NoReplyError: the reply is too large, or the time was over. Others of aiohttp's: there is none.
+        """
+        address = self._address
+        if address is None or address.headers is not headers or address.url is not url:
+            address = self._address = self._begin(url, headers)
+        connection = await self._connect(address.request, limits)
+        try:
+            protocol, transport = connection.protocol, connection.transport
+            assert protocol is not None  # noqa: S101 - it was connected just now
+            protocol.set_response_params(read_until_eof=True, read_bufsize=READ_BUFFER)
+            outgoing.leave(protocol, transport)
+            assert transport is not None  # noqa: S101 - otherwise it was refused
+            body = outgoing.body
+            transport.write(b"%b%d\r\n\r\n%b" % (address.head, len(body), body))
+            message, content = await protocol.read()
+            while message.code // 100 == 1 and message.code != _SWITCHING:
+                message, content = await protocol.read()
+            if outgoing.deadline is not None:
+                outgoing.deadline.hear()
+            said = await read_capped(content, outgoing.deadline)
+        except BaseException:
+            connection.close()
+            raise
+        if transport.get_write_buffer_size():
+            connection.close()
+        else:
+            connection.release()
+        return Reply(status=message.code, headers=message.headers, body=said)
+
+    async def _connect(self, request: aiohttp.ClientRequest, limits: aiohttp.ClientTimeout) -> Connection:
+        connector = self._session.connector
+        if connector is None:
+            raise RuntimeError("the session is closed")
+        try:
+            return await connector.connect(request, [], limits)
+        except TimeoutError:
+            raise aiohttp.ConnectionTimeoutError from None
+
+    def _begin(self, url: URL, headers: Mapping[str, str]) -> _Address:
+        """Have aiohttp put the headers together, and write them down once.
+
+        Raises:
+            ValueError: a header holds a line break.
+        """
+        request = aiohttp.ClientRequest(
+            hdrs.METH_POST,
+            url,
+            headers=headers,
+            data=BytesPayload(b"{}", content_type="application/json"),
+            loop=asyncio.get_running_loop(),
+            session=self._session,
+            ssl=self._ssl,
+        )
+        lines = [f"{hdrs.METH_POST} {url.raw_path_qs} HTTP/1.1"]
+        lines += [
+            f"{name}: {value}" for name, value in request.headers.items() if name != hdrs.CONTENT_LENGTH
+        ]
+        if any("\r" in line or "\n" in line or "\0" in line for line in lines):
+            raise ValueError("a header holds a line break")
+        head = "\r\n".join([*lines, f"{hdrs.CONTENT_LENGTH}: "]).encode()
+        return _Address(url=url, headers=headers, request=request, head=head)
