@@ -12,7 +12,7 @@ The layered way is the plain twin, and the tests of the wire run on both. It is 
 - where somebody looks on: trace configurations of a borrowed session, or a `ClientSession._request` that is not
   aiohttp's own, as under a library that answers requests in tests or records them. What such a library keeps from the
   network must not reach it here;
-- through a proxy, and for an address with credentials in it;
+- through a proxy;
 - where connections are not to be used again.
 
 The send flag is the same in both: `Outgoing.leave` looks at the connection, raises the flag, and the write follows
