@@ -1,17 +1,24 @@
 """The ledger on NumPy: the same pages in one pool, and a slab's numbers looked up and entered as columns.
 
-Whatever this form does not do at once it leaves to `PlainNumbers`, whose pages these are, one by one:
-numbers in shards, short slabs, and three exceptions that are found by comparing, never assumed away.
+A number is one integer, its digits read as hexadecimal, and the slab is a column of them: rows of six packed bytes are
+read as overlapping words of eight, and what belongs to the row before is cut off. The last four digits tell the bit
+within a page, by a table. All digits before them, the head, tell the page, by another: its entries are addressed by the
+last digits of a head, and hold the other digits of the head that owns the entry, and where its page begins. So one
+subtraction turns an entry into an address, or into something that is no address, where the page is another's or not
+made yet. From there on a number is the address of its bit in the pool.
 
-- *Which page is whose.* A table has an entry for the last digits of a head, and tells the page and its owner. Where two
-  countries meet in an entry the first keeps it; numbers of the other find another's name and go one by one.
-- *Two numbers in one byte.* Gathering bytes, setting a bit in each and writing them back would lose one of two
-  bits. So the places are put in order first, which costs less than it saves: memory is walked through once and
-  forwards. Numbers of the same byte are neighbours then, equal numbers among them, and go one by one after the rest.
-- *A full pool.* Its 16 MiB hold 12,900 pages, the neighbourhoods of 129 million numbers. Further pages are plain.
+Addresses are put in order, which costs less than it saves: equal numbers and numbers in one byte are neighbours
+then, and memory is walked through once and forwards. Whatever this form does not do at once it leaves to
+`PlainNumbers`, whose pages these are, one by one:
 
-The pool is memory that the system gives out as it is touched, a few pages at a time. It is mapped, because the
-C library would clear memory that it has used before as a whole, for milliseconds, at the beginning of a later run.
+- *Numbers without a page in the pool*: those in shards, those whose entry belongs to another head (where two countries
+  meet in one the first keeps it), and those on pages beyond the pool's 16 MiB, which hold 12,900 pages, the
+  neighbourhoods of 129 million numbers.
+- *Short slabs.*
+
+The pool is memory that the system gives out as it is touched, a few pages at a time. (Huge ones would be a little
+faster, but the first of them can take the kernel tens of milliseconds to find, measured.) It is mapped, because the C
+library would clear memory that it has used before as a whole, for milliseconds, at the beginning of a later run.
 """
 
 import mmap
@@ -26,6 +33,7 @@ from smspop_async.contacts import number_space as space
 from smspop_async.contacts.ledger import PlainNumbers
 
 Column: TypeAlias = npt.NDArray[np.int64]
+Addresses: TypeAlias = npt.NDArray[np.int32]
 Marks: TypeAlias = npt.NDArray[np.bool_]
 
 FEW: Final = 100
@@ -33,13 +41,21 @@ FEW: Final = 100
 POOL_BYTES: Final = 1 << 24
 ENTRIES: Final = 1 << 18
 """Entries of the table: the last four digits of a head and two bits of the fifth, for 400 million neighbours."""
-_NOBODY: Final = 0
-"""No number begins with 0, so no head is 0."""
-_HEAD_BYTES: Final = 8
+_OWNER: Final = 18
+"""Bits of a head that are the number of its entry; the others are its owner's mark."""
+_ADDRESS: Final = 27
+"""Bits of the address of a bit in the pool."""
+_MADE: Final = 1 << _ADDRESS
+"""Set in an entry with a page, so that none of its addresses is mistaken for an empty entry."""
+_WORD: Final = 8
 
-_HUNDREDS: Final = np.array(space.HUNDREDS, np.int64)
-_EIGHTHS: Final = np.frombuffer(space.EIGHTHS, np.uint8)
-_BITS: Final = np.frombuffer(space.BITS, np.uint8)
+_BITS: Final = np.frombuffer(space.BITS[:8], np.uint8)
+_WITHIN_PAGE: Final = np.array(
+    [8 * (space.HUNDREDS[low >> 8] + space.EIGHTHS[low & 0xFF]) + (space.BITS[low & 0xFF].bit_length() - 1)
+     for low in range(1 << space.LOW_BITS)],
+    np.int32,
+)  # fmt: skip
+"""From the last four digits to the address of a bit on a page; what are no digits are never looked up."""
 
 
 class VectorNumbers(PlainNumbers):
@@ -50,32 +66,41 @@ class VectorNumbers(PlainNumbers):
         self._memory = _lazy_memory(POOL_BYTES)
         self._pool: npt.NDArray[np.uint8] = np.frombuffer(self._memory, np.uint8)
         self._used = 0
-        # Pages are made in a loop, for which a view is faster than an array.
-        self._owner = _lazy_memory(8 * ENTRIES).cast("q")
-        self._start = _lazy_memory(8 * ENTRIES).cast("q")
-        self._owners: Column = np.frombuffer(self._owner, np.int64)
-        self._starts: Column = np.frombuffer(self._start, np.int64)
+        self._table: Column = np.frombuffer(_lazy_memory(_WORD * ENTRIES), np.int64)
 
     def add(self, numbers: Sequence[str], text: str | None = None) -> list[int]:
         """Add a slab, as `PlainNumbers.add` does."""
         if len(numbers) < FEW:
             return super().add(numbers, text)
-        pairs = np.frombuffer(space.packed(numbers, text), np.uint8).reshape(len(numbers), -1)
-        last = pairs[:, -1]
-        entries, owned = self._entries(_heads(pairs))
-        places = self._starts[entries] + _HUNDREDS.take(pairs[:, -2]) + _EIGHTHS.take(last)
-        order = np.argsort(places)
-        places, bits = places[order], _BITS.take(last[order])
-        held = self._pool[places]
-        if owned is None and not np.count_nonzero(held & bits) and not _same(places):
-            self._pool[places] = held | bits
-            return []
-        alone = _alone(places) if owned is None else _alone(places) & owned[order]
-        self._pool[places[alone]] = (held | bits)[alone]
-        again: list[int] = order[alone & (held & bits).astype(bool)].tolist()
-        again += self._add_singly(np.sort(order[~alone]).tolist(), numbers)
+        addresses, owned = self._addresses(_keys(space.packed(numbers, text), len(numbers)))
+        if owned is None:
+            return [] if self._enter(np.sort(addresses)) else self._sort_out(addresses).tolist()
+        ours = np.flatnonzero(owned)
+        again: list[int] = ours[self._sort_out(addresses[ours])].tolist()
+        again += self._add_singly(np.flatnonzero(~owned).tolist(), numbers)
         again.sort()
         return again
+
+    def _enter(self, addresses: Addresses) -> bool:
+        """Set the bits at addresses that ascend; False, and nothing is set, where one is set or comes twice."""
+        places, bits = addresses >> 3, _BITS.take(addresses & 7)
+        held = self._pool[places]
+        if np.count_nonzero(held & bits) or np.count_nonzero(addresses[1:] == addresses[:-1]):
+            return False
+        _set(self._pool, places, held, bits)
+        return True
+
+    def _sort_out(self, addresses: Addresses) -> Column:
+        """Set the bits at addresses; the offsets, ascending, of those that were set or come before."""
+        order = np.argsort(addresses, kind="stable")
+        addresses = addresses[order]
+        places, bits = addresses >> 3, _BITS.take(addresses & 7)
+        held = self._pool[places]
+        again = (held & bits).astype(np.bool_)
+        again[1:] |= addresses[1:] == addresses[:-1]
+        _set(self._pool, places, held, bits)
+        found: Column = np.sort(order[again])
+        return found
 
     def _add_singly(self, offsets: Sequence[int], numbers: Sequence[str]) -> list[int]:
         """What is left of a slab; most of it, in a list of scattered numbers, has no page."""
@@ -84,28 +109,38 @@ class VectorNumbers(PlainNumbers):
             return [offsets[at] for at in super().add(left)]
         return [at for at in offsets if not self.add_key(space.key_of(numbers[at]))]
 
-    def _entries(self, heads: Column) -> tuple[Column, Marks | None]:
-        """The entry of each head in the table, and whether it is its own; None where all are."""
-        entries = heads & (ENTRIES - 1)
-        owned = self._owners[entries] == heads
-        if np.count_nonzero(owned) < len(heads) and self._eager:
-            self._pages_of(heads[~owned].tolist())
-            owned = self._owners[entries] == heads
-        return entries, None if np.count_nonzero(owned) == len(heads) else owned
+    def _addresses(self, keys: Column) -> tuple[Addresses, Marks | None]:
+        """The address of each number, and whether it has one; None where all have."""
+        heads = keys >> space.LOW_BITS
+        found = self._look_up(heads)
+        lost = (found >> _ADDRESS) != 1
+        if np.count_nonzero(lost) and self._eager:
+            self._pages_of(heads[lost].tolist())
+            found = self._look_up(heads)
+            lost = (found >> _ADDRESS) != 1
+        within = _WITHIN_PAGE.take(keys & ((1 << space.LOW_BITS) - 1))
+        addresses = found.astype(np.int32)
+        addresses &= _MADE - 1
+        addresses += within
+        return addresses, ~lost if np.count_nonzero(lost) else None
+
+    def _look_up(self, heads: Column) -> Column:
+        """The address of each head's page, with `_MADE` set and nothing above it; else there is none."""
+        found: Column = self._table.take(heads & (ENTRIES - 1)) - (heads >> _OWNER << (_ADDRESS + 1))
+        return found
 
     def _make_pages(self, heads: Iterable[int]) -> None:
-        memory, owner, start, pages = self._memory, self._owner, self._start, self._pages
+        table, pages = self._table, self._pages
         plain: list[int] = []
         first = begin = self._used
         for head in heads:
             entry = head & (ENTRIES - 1)
             end = begin + space.PAGE_BYTES
-            if end > POOL_BYTES or owner[entry] != _NOBODY:
+            if end > POOL_BYTES or table[entry]:
                 plain.append(head)
                 continue
-            owner[entry] = head
-            start[entry] = begin
-            pages[head] = memory[begin:end]
+            table[entry] = head >> _OWNER << (_ADDRESS + 1) | _MADE | 8 * begin
+            pages[head] = self._memory[begin:end]
             begin = end
         self._used = begin
         # Memory that is read before it is written is given out twice: first a page of zeros, then one of its own.
@@ -113,25 +148,29 @@ class VectorNumbers(PlainNumbers):
         super()._make_pages(plain)
 
 
-def _same(places: Column) -> int:
-    """How many of these places, which ascend, are the place of the number before."""
-    return int(np.count_nonzero(places[1:] == places[:-1]))
+def _set(
+    pool: npt.NDArray[np.uint8],
+    places: Addresses,
+    held: npt.NDArray[np.uint8],
+    bits: npt.NDArray[np.uint8],
+) -> None:
+    """Write bits to places that ascend. Those in one byte are put together: writing one by one would lose some."""
+    begins = np.flatnonzero(places[1:] != places[:-1])
+    if len(begins) >= len(places) - 1:
+        pool[places] = held | bits
+        return
+    begins = np.concatenate(([0], begins + 1))
+    pool[places[begins]] = held[begins] | np.bitwise_or.reduceat(bits, begins)
 
 
-def _alone(places: Column) -> Marks:
-    """Whether no other number has the same byte."""
-    same = places[1:] == places[:-1]
-    alone = np.ones(len(places), np.bool_)
-    alone[1:] &= ~same
-    alone[:-1] &= ~same
-    return alone
-
-
-def _heads(pairs: npt.NDArray[np.uint8]) -> Column:
-    digits = pairs.shape[1] - 2
-    lanes = np.zeros((len(pairs), _HEAD_BYTES), np.uint8)
-    lanes[:, _HEAD_BYTES - digits :] = pairs[:, :digits]
-    return lanes.view(">i8").ravel().astype(np.int64)
+def _keys(packed: bytes, rows: int) -> Column:
+    """The numbers of a slab as integers. Each row is read with the end of the one before, which is cut off."""
+    width = len(packed) // rows
+    words: npt.NDArray[np.int64] = np.ndarray((rows,), ">i8", bytes(_WORD - width) + packed, strides=(width,))
+    keys: Column = words.astype(np.int64)
+    if width < _WORD:
+        keys &= (1 << 8 * width) - 1
+    return keys
 
 
 def _lazy_memory(size: int) -> memoryview:
