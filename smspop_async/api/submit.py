@@ -260,8 +260,8 @@ class Submitter:
             except BaseException:
                 attempt.verdict = read()  # cancelled, but the reply is here: what it says must not be lost
                 raise
-        with self.pump:
-            return read()
+        self.pump.begin()
+        return read()
 
     def _read(self, reply: Reply, headers: Mapping[str, str], submission: Submission) -> Verdict:
         context = self.context(headers, message=submission.message, normalise=submission.normalise)

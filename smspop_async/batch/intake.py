@@ -354,10 +354,10 @@ class Intake(ChunkSource):
             if self._pump.is_full:
                 with anyio.CancelScope(shield=True):  # rows that were read must be entered
                     await self._pump.turn()
-            with self._pump:
-                since = self._clock()
-                result = next(steps)
-                took = self._clock() - since
+            self._pump.begin()
+            since = self._clock()
+            result = next(steps)
+            took = self._clock() - since
         self._resize(took)
         self._ready.extend(result.chunks)
         return result.excluded

@@ -1,7 +1,6 @@
 """Law 6, Good neighbour: all workers together do little work in one turn of the event loop."""
 
 import math
-from types import TracebackType
 
 import pytest
 from attrs import evolve
@@ -24,15 +23,10 @@ class Counted(Pump):
         self.turns = [0]
         super().__init__(clock=lambda: self.now)
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def begin(self) -> None:
+        super().begin()
         self.now += COST
         self.turns[-1] += 1
-        super().__exit__(exc_type, exc, traceback)
 
     def _next_turn(self) -> None:
         self.turns.append(0)
