@@ -39,15 +39,18 @@ Ssl: TypeAlias = SSLContext | bool | aiohttp.Fingerprint
 """How TLS is checked, as a request takes it."""
 
 _SESSION: Final = aiohttp.ClientSession
-_LAYERS: Final = ("post", "_request")
-_AIOHTTPS_OWN: Final = {
-    name: layer
-    for name in _LAYERS
-    if getattr(layer := vars(_SESSION).get(name), "__module__", "") == _SESSION.__module__
-    and not hasattr(layer, "__wrapped__")
-}
-"""The methods between a caller and the network, unless somebody has put others in their place before."""
 _NOBODY: Final = object()
+
+
+def _aiohttps_own(name: str) -> object:
+    """A method between a caller and the network, unless somebody has put another in its place before."""
+    method = vars(_SESSION)[name]
+    is_own = getattr(method, "__module__", "") == _SESSION.__module__ and not hasattr(method, "__wrapped__")
+    return method if is_own else _NOBODY
+
+
+_POST: Final = _aiohttps_own("post")
+_REQUEST: Final = _aiohttps_own("_request")
 _SWITCHING: Final = 101
 
 
@@ -78,11 +81,12 @@ class Exchange:
 
     def is_private(self) -> bool:
         """Tell whether nobody looks on, or answers in the network's place."""
-        layers = vars(_SESSION)
+        session, layers = self._session, vars(_SESSION)
         return (
-            type(self._session) is _SESSION
-            and not self._session.trace_configs
-            and all(layers.get(name) is _AIOHTTPS_OWN.get(name, _NOBODY) for name in _LAYERS)
+            type(session) is _SESSION
+            and not session.trace_configs
+            and layers["post"] is _POST
+            and layers["_request"] is _REQUEST
         )
 
     async def post(

@@ -25,7 +25,7 @@ class Gate:
     @property
     def wait_left(self) -> float:
         """Seconds until the gate opens, 0 where it stands open."""
-        return max(0.0, self._until - self._clock())
+        return max(0.0, self._until - self._clock()) if self._until else 0.0
 
     async def passing(self, sleep: Sleep, *, abandoned: Callable[[], bool] = lambda: False) -> None:
         """Wait until the gate is open; it may be closed again meanwhile.

@@ -19,7 +19,6 @@ whether the campaign may have left.
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from typing import Final
 
 import anyio
@@ -87,6 +86,8 @@ class Submission:
 
 class Attempt:
     """The trace of a submission: how often it was tried, and whether the last try may have left."""
+
+    __slots__ = ("claimed", "count", "outgoing", "reply", "throttled", "verdict")
 
     def __init__(self) -> None:
         self.outgoing: Outgoing | None = None
@@ -253,15 +254,16 @@ class Submitter:
                 attempt.reply = await self.transport.post(self.url, outgoing, headers, self.timeouts)
             except NoReplyError as failure:
                 return no_reply(failure, outgoing)
-        read = partial(self._read, attempt.reply, headers, submission)
-        if self.pump.is_full:
+        pump, reply = self.pump, attempt.reply
+        if pump.is_full:
             try:
-                await self.pump.turn()
+                await pump.turn()
             except BaseException:
-                attempt.verdict = read()  # cancelled, but the reply is here: what it says must not be lost
+                # Cancelled, but the reply is here: what it says must not be lost.
+                attempt.verdict = self._read(reply, headers, submission)
                 raise
-        self.pump.begin()
-        return read()
+        pump.begin()
+        return self._read(reply, headers, submission)
 
     def _read(self, reply: Reply, headers: Mapping[str, str], submission: Submission) -> Verdict:
         context = self.context(headers, message=submission.message, normalise=submission.normalise)

@@ -99,6 +99,8 @@ class OutcomeBook:
             return
         # Nearly all contacts of a campaign have the same status, so that one is written first, in one stroke.
         self.settle_all(rows, statuses.common)
+        if not statuses.others and not details:
+            return
         if details:
             exceptions = {at: (statuses[at], details.get(at, "")) for at in {*statuses.others, *details}}
         else:

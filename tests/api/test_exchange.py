@@ -1,6 +1,7 @@
 """The short way over a connection and the layered one: which is taken, and that the wire cannot tell them apart."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from aiohttp import web
 from api.calling import NUMBERS, TOKEN, any_loop, calling, create, failure_of
 from rawserver import Peer, Request, answer_all, fake_numbers, good_reply, raw_server
 from smspop_async import Delivery, SmsPop, Timeouts
+from smspop_async.api import exchange as exchanging
 from smspop_async.api.exchange import Exchange
 from smspop_async.api.reply import NoReplyError, Reply
 from smspop_async.api.sendflag import SendFlag
@@ -232,3 +234,17 @@ async def test_compressed_replies_are_read() -> None:
         assert len(short) == 1
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.parametrize("name", ["post", "_request"])
+def test_a_method_replaced_before_the_import_is_nobodys(name: str) -> None:
+    """Where somebody stood in the network's place first, the short way is never open."""
+    own = getattr(aiohttp.ClientSession, name)
+
+    @functools.wraps(own)
+    def wrapped(*_: object) -> None: ...
+
+    assert exchanging._aiohttps_own(name) is own
+    for other in (wrapped, lambda *_: None):
+        with patch.object(aiohttp.ClientSession, name, other):
+            assert exchanging._aiohttps_own(name) is exchanging._NOBODY
