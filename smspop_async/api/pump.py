@@ -52,6 +52,14 @@ class Pump:
         """Whether `turn` would wait: asking first saves the common case a coroutine."""
         return bool(self._queue) or self._clock() >= self._closes
 
+    @property
+    def is_overfull(self) -> bool:
+        """The same for work that follows a piece of the same worker: it may begin in a second window.
+
+        It would hold up more than itself if it waited as often as others: all workers need the next chunk.
+        """
+        return self._clock() >= self._closes + self._budget
+
     async def turn(self) -> None:
         """Wait until a piece of work may begin: at once, unless this turn of the loop has done enough.
 

@@ -351,7 +351,7 @@ class Intake(ChunkSource):
         result: Sorted | None = None
         took = 0.0
         while result is None:
-            if self._pump.is_full:
+            if self._pump.is_overfull:
                 with anyio.CancelScope(shield=True):  # rows that were read must be entered
                     await self._pump.turn()
             self._pump.begin()

@@ -105,10 +105,10 @@ class OutcomeBook:
             exceptions = {at: (statuses[at], details.get(at, "")) for at in {*statuses.others, *details}}
         else:
             exceptions = {at: (status, "") for at, status in statuses.others.items()}
-        codes = [self._code(pair) for pair in exceptions.values()]  # which may widen the column
+        codes = {pair: self._code(pair) for pair in set(exceptions.values())}  # which may widen the column
         column, tally = self._column, self._tally
-        for at, code in zip(exceptions, codes, strict=True):
-            row = rows[at]
+        for at, pair in exceptions.items():
+            row, code = rows[at], codes[pair]
             tally[column[row]] -= 1
             tally[code] += 1
             column[row] = code
