@@ -9,13 +9,17 @@ of all rows is written down as it would be if everybody was sent to; the rows of
 
 Nothing is believed that is not proven:
 
-- *The layout.* The first row is decoded by the JSON decoder and must be an object with this number and this word.
-  It is UTF-8, holds no other object or list, no backslash, the quoted number once and a quoted status word once. So
-  these very bytes are the values, and another number or word in their place would be decoded to that one.
+- *The layout.* The first row must be a flat object without a key twice (see `smspop_async.api.layouts`), so that it is
+  known which bytes of it are the number and the word, and that others in their place would be decoded to others.
 - *The rows.* What stands there must equal what was expected, whole, after each failed row was turned into a sent
-  one. As the expected text holds exactly one status a row, each replacement was a status of one row.
-- *The same rows in another order* are cut where one row meets the next. The pieces must be the numbers that
-  were sent, each once, and nothing else; then each row is the first row with another number in it.
+  one. As the expected text holds each status with its key once a row, each replacement was a status of one row.
+- *Further values*, say an identifier, may differ from row to row. Where all rows are of one length, such a value stands
+  in the same columns of each. A column whose bytes differ must hold digits alone, in a figure, or ASCII that means
+  itself, in a text; then any of them may stand for any other, and the first row's is written into all rows
+  before they are compared. So a row that was made equal to the expected one differed from it in that value alone.
+- *The same rows in another order*, again of one length, are cut where the numbers stand. The pieces must be the
+  numbers that were sent, each once; and the text must be what comes of joining them by all that stands between.
+- *Rows of different lengths*, in any order, are split by a pattern: see `smspop_async.api.patterns`.
 - *The frame.* The reply with a hole in place of its rows is decoded, and must be an object whose ``contacts`` is the
   list of that hole alone. The hole is a word that JSON does not have, so nothing else can be taken for it. So the
   place where rows were read is that list, and nothing else is in it.
@@ -25,25 +29,22 @@ tests compare the two on mutilated replies of every kind: the fast way may decli
 """
 
 import re
-from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
 from typing import Any, Final
 
 from attrs import frozen
 
+from smspop_async.api.layouts import LONGER, Layout, learn
+from smspop_async.api.number_columns import cut_out, is_even, is_same, listed, places
+from smspop_async.api.patterns import split_rows
 from smspop_async.api.shapes import is_object
-from smspop_async.api.wire import HOLE, decode_around, decode_plain
+from smspop_async.api.wire import HOLE, decode_around
 
 _BEGIN: Final = re.compile(rb'"contacts"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*')
-_COMMA: Final = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*")
-_SENT: Final = b'"sent"'
-_FAILED: Final = b'"failed"'
-_LONGER: Final = len(_FAILED) - len(_SENT)
 _BLOCK: Final = 500
 """Rows compared at once: their text, written several times, stays in the processor's nearer memory."""
-_REORDERED: Final = 1000
-"""Rows from which on decoding is no slower than sorting out another order (measured)."""
+_FEW: Final = 12
+"""Numbers up to which finding each of them in a list is faster than one look at all of the list (measured)."""
 
 
 @frozen(kw_only=True)
@@ -60,94 +61,6 @@ _Rows = tuple[Sequence[int], int]
 """The rows that failed, and where all rows end in the reply."""
 
 
-@frozen(kw_only=True)
-class _Layout:
-    """How a row is written when its word is "sent"."""
-
-    before: bytes
-    """What stands before the number's digits."""
-    after: bytes
-    comma: bytes
-    """What stands between two rows."""
-    glue: bytes
-    """From the digits of one row to those of the next."""
-    sent: bytes
-    """The part that holds the word: `after`, or `before` where the word comes first."""
-    failed: bytes
-    """The same for a row that failed."""
-    sign: bytes
-    """What is looked for to find rows that failed: a letter that no other row has, or else `failed` itself."""
-    sign_at: int
-    """Where it is in `failed`."""
-
-    def begins(self, body: bytes, start: int) -> bool:
-        """Tell whether the first row is laid out so."""
-        close = body.find(b'"', start + len(self.before))
-        return body.startswith(self.before, start) and body.startswith((self.sent, self.failed), close)
-
-    def length(self, inner: bytes) -> int:
-        """The length of all rows, given what stands between the first digit and the last."""
-        return len(self.before) + len(inner) + len(self.after)
-
-    def inner(self, numbers: Sequence[str]) -> bytes:
-        """The rows as they would be if everybody was sent to, from the first digit to the last."""
-        return self.glue.decode().join(numbers).encode()
-
-    def frames(self, said: bytes, inner: bytes) -> bool:
-        """Tell whether `said` begins with these rows. Three looks spare putting them together."""
-        begin = len(self.before)
-        return (
-            said.startswith(inner, begin)
-            and said.startswith(self.before)
-            and said.startswith(self.after, begin + len(inner))
-        )
-
-    def cut(self, body: bytes, start: int, end: int) -> list[bytes]:
-        """Cut the text from `start` to `end` wherever a row failed.
-
-        Looking for one letter is ten times as fast as looking for many. Where it turns up in anything but a row
-        that failed, the rest stays uncut, and the comparison will tell.
-        """
-        pieces: list[bytes] = []
-        hit = start
-        while (hit := body.find(self.sign, hit, end)) >= 0:
-            begin = hit - self.sign_at
-            if not body.startswith(self.failed, begin):
-                break
-            pieces.append(body[start:begin])
-            hit = start = begin + len(self.failed)
-        pieces.append(body[start:end])
-        return pieces
-
-    def failed_rows(self, pieces: Sequence[bytes], numbers: Sequence[str], length: int) -> list[int]:
-        """Tell which rows failed.
-
-        Args:
-            pieces: The text of the rows, and of what follows them, cut at each row that failed.
-            numbers: The number of each row.
-            length: Of the rows, if everybody was sent to; a cut behind them is none of a row.
-        """
-        cuts: list[int] = []
-        at = 0
-        for piece in pieces[:-1]:
-            at += len(piece)
-            if at >= length:
-                break
-            cuts.append(at)
-            at += len(self.sent)
-        # Numbers are nearly always of one length. Then a division tells the row, and its number is next to the cut.
-        stride = len(numbers[0]) + len(self.glue)
-        rows = [cut // stride for cut in cuts]
-        for at, row in enumerate(rows):
-            number = numbers[row].encode() if row < len(numbers) else b"?"
-            if not (pieces[at].endswith(b'"' + number) or pieces[at + 1].startswith(number + b'"')):
-                break
-        else:
-            return rows
-        starts = list(accumulate((len(number) + len(self.glue) for number in numbers), initial=0))
-        return [bisect_right(starts, cut) - 1 for cut in cuts]
-
-
 def read_expected(body: bytes, numbers: Sequence[str]) -> ExpectedRows | None:
     """Read a reply whose rows are laid out alike, for the numbers that were sent.
 
@@ -162,22 +75,26 @@ def read_expected(body: bytes, numbers: Sequence[str]) -> ExpectedRows | None:
     if begin is None or not numbers:
         return None
     start = begin.end()
-    try:
-        layout = _DOCUMENTED if _DOCUMENTED.begins(body, start) else _learn(body, start)
-        rows = layout and (
-            _in_order(body, start, layout, numbers) or _reordered(body, start, layout, numbers)
-        )
-    except ValueError:  # not JSON, or not text
+    row = learn(body, start)
+    if row is None:
         return None
-    if not rows:
+    rows = (
+        _in_order(body, start, row.layout, numbers)
+        or _reordered(body, start, row.layout, numbers)
+        or split_rows(body, start, row, numbers)
+    )
+    if rows is None:
         return None
     failed, end = rows
     frame = _frame(body[:start], body[end:])
     return None if frame is None else ExpectedRows(frame=frame, failed=failed)
 
 
-def _in_order(body: bytes, start: int, layout: _Layout, numbers: Sequence[str]) -> _Rows | None:
+def _in_order(body: bytes, start: int, layout: Layout, numbers: Sequence[str]) -> _Rows | None:
     """Compare the rows with those of `numbers`, a block after another; None where they differ."""
+    number, place = numbers[0].encode(), start + len(layout.before)
+    if not body.startswith(number, place) and not body.startswith(number, place + LONGER):  # behind "failed"
+        return None
     failed: list[int] = []
     at = start
     for first in range(0, len(numbers), _BLOCK):
@@ -188,80 +105,44 @@ def _in_order(body: bytes, start: int, layout: _Layout, numbers: Sequence[str]) 
         block = numbers[first : first + _BLOCK]
         inner = layout.inner(block)
         length = layout.length(inner)
-        pieces = layout.cut(body, at, at + length + _LONGER * len(block))
-        if not layout.frames(layout.sent.join(pieces), inner):
+        pieces = layout.cut(body, at, at + length + LONGER * len(block))
+        said = layout.sent.join(pieces)
+        if not layout.frames(said, inner) and not _frames_levelled(said, inner, layout, block):
             return None
         lost = layout.failed_rows(pieces, block, length)
         failed += [first + row for row in lost] if first else lost
-        at += length + _LONGER * len(lost)
+        at += length + LONGER * len(lost)
     return failed, at
 
 
-def _reordered(body: bytes, start: int, layout: _Layout, numbers: Sequence[str]) -> _Rows | None:
-    """The same for rows in another order than `numbers`; None where they are not of the same numbers."""
-    if len(numbers) > _REORDERED:
+def _frames_levelled(said: bytes, inner: bytes, layout: Layout, numbers: Sequence[str]) -> bool:
+    """Tell whether `said` begins with these rows, but for further values."""
+    rows, width = len(numbers), layout.width
+    if not layout.values or not is_even(listed(numbers), rows, width):
+        return False
+    level = layout.levelled(said, rows)
+    return level is not None and layout.frames(level, inner)
+
+
+def _reordered(body: bytes, start: int, layout: Layout, numbers: Sequence[str]) -> _Rows | None:
+    """Compare the rows with those of `numbers` in another order, where all numbers are of one length."""
+    sent_to, rows, width = listed(numbers), len(numbers), layout.width
+    if not is_even(sent_to, rows, width):
         return None
-    length = layout.length(layout.inner(numbers))
-    pieces = layout.cut(body, start, start + length + _LONGER * len(numbers))
-    text = layout.sent.join(pieces)[:length].decode()
-    before, glue, after = layout.before.decode(), layout.glue.decode(), layout.after.decode()
-    width = len(numbers[0])
-    if len(text) == len(before) + len(after) + len(numbers) * (width + len(glue)) - len(glue):
-        # Cutting by place is twice as fast as by looking for the glue.
-        rows = [text[at : at + width] for at in range(len(before), len(text), width + len(glue))]
-    else:
-        rows = text[len(before) : len(text) - len(after)].split(glue)
-    if f"{before}{glue.join(rows)}{after}" != text or len(rows) != len(numbers) or set(rows) != set(numbers):
+    length = rows * layout.stride - len(layout.comma)
+    pieces = layout.cut(body, start, start + length + LONGER * rows)
+    text = layout.levelled(layout.sent.join(pieces), rows)
+    if text is None:
         return None
-    lost = {rows[row] for row in layout.failed_rows(pieces, rows, length)}
-    failed = [at for at, number in enumerate(numbers) if number in lost] if lost else []
-    return failed, start + length + _LONGER * len(failed)
-
-
-def _learn(body: bytes, start: int) -> _Layout | None:
-    """Take the layout from the first row.
-
-    Raises:
-        ValueError: it is not JSON.
-    """
-    end = body.find(b"}", start) + 1
-    row = body[start:end]
-    word = _SENT if _SENT in row else _FAILED
-    if b"\\" in row or row.count(_SENT) + row.count(_FAILED) != 1 or row.count(b"{") + row.count(b"[") != 1:
+    told = cut_out(text, len(layout.before), width, len(layout.glue), rows)
+    asked = cut_out(sent_to, 0, width, len(b","), rows)
+    if not layout.frames(text, layout.glue.join(told)) or not is_same(told, asked):
         return None
-    said = decode_plain(row)
-    number = said.get("phone_number") if is_object(said) else None
-    if not isinstance(number, str) or said.get("status") != word[1:-1].decode():
-        return None
-    quoted = f'"{number}"'.encode()
-    if row.count(quoted) != 1 or not number.isdecimal():
-        return None
-    comma = _COMMA.match(body, end)
-    before, after = row.split(quoted)
-    return _layout(before + b'"', b'"' + after, comma[0] if comma else b",", word)
-
-
-def _layout(before: bytes, after: bytes, comma: bytes, word: bytes) -> _Layout:
-    word_first = word in before
-    part = before if word_first else after
-    sent, failed = part.replace(word, _SENT), part.replace(word, _FAILED)
-    before, after = (sent, after) if word_first else (before, sent)
-    others = before + after + comma
-    sign = next((bytes((letter,)) for letter in b"failed" if letter not in others), failed)
-    return _Layout(
-        before=before,
-        after=after,
-        comma=comma,
-        glue=after + comma + before,
-        sent=sent,
-        failed=failed,
-        sign=sign,
-        sign_at=failed.index(sign),
-    )
-
-
-_DOCUMENTED: Final = _layout(b'{"phone_number":"', b'","status":"sent"}', b",", _SENT)
-"""The rows of the vendor's document: the usual case needs no learning."""
+    lost = [told[cut // layout.stride] for cut in layout.cuts(pieces, length)]
+    end = start + length + LONGER * len(lost)
+    if len(lost) > _FEW:
+        return places(lost, asked), end
+    return sorted(sent_to.find(one) // (width + 1) for one in lost), end
 
 
 def _frame(head: bytes, tail: bytes) -> Mapping[str, Any] | None:
