@@ -9,8 +9,8 @@ rows is first matched, as one text, against patterns compiled from the library's
    not canonical stops the pattern; it is set aside and the match goes on behind it. A slab with no such row is
    returned as it came, with no Python executed per row.
 2. *Plain* rows are stripped of spaces and hyphens as one text. A few among canonical ones are searched by `findall`.
-   Where they are many, a calling code is put in the place of what certainly stands for one, which makes the slab
-   canonical, and what is not so even then is searched.
+   Where they are many, a calling code is put in the place of what certainly stands for one, and before mobile numbers
+   that certainly have none, which makes the slab canonical; what is not so even then is searched.
 3. The rest is left to `Normaliser.parse`, which the caller runs in slices, because it is slow.
 
 A value with a line break in it would be two lines and could fool a joined match, so the lines are counted.

@@ -56,6 +56,8 @@ _TYPES: Final = (
     "uan",
     "voicemail",
 )
+_HEADS_WORTH_IT: Final = 3
+"""First digits of mobile numbers, each of which takes a look at the whole of a slab."""
 _LITERAL: Final = re.compile(r"[0-9]+")
 _CAPTURING: Final = re.compile(r"\((?!\?)")
 
@@ -221,7 +223,7 @@ class _Compiler:
             yield f"{at_home}(?!(?:{self.general_pattern})\n){self.code}{trunk}"
 
     def _rewrites(self) -> Iterator[tuple[str, str]]:
-        """Heads that mean the calling code whatever national number follows, so long as one does.
+        """Heads that mean the calling code whatever national number follows, so long as one does; or begin one.
 
         Behind the trunk prefix that is so only when the two together cannot be mistaken for a call
         abroad, or for the calling code.
@@ -243,6 +245,29 @@ class _Compiler:
             )
         ):
             yield f"\n{self.trunk}", f"\n{self.code}"
+        digits = list(self._mobile_digits())
+        for digit in digits if len(digits) <= _HEADS_WORTH_IT else ():
+            yield f"\n{digit}", f"\n{self.code}{digit}"
+
+    def _mobile_digits(self) -> Iterator[str]:
+        """Digits that mobile numbers begin with, where a national number that does has nothing before it.
+
+        It has no calling code, which begins with another digit, nor is it read as a call abroad. Other types of
+        numbers may begin so too; those that begin otherwise are left to be searched, as few lists have many of them.
+        """
+        abroad = _language(self.abroad)
+        national = [_language(pattern) for pattern, _ in self.national]
+        mobile = _language((self.metadata.mobile or PhoneNumberDesc()).national_number_pattern or "")
+        for digit in "0123456789":
+            head = read_pattern(digit)
+            if mobile is None or digit == self.code[0] or mobile.never_begins_with(head):
+                continue
+            if all(
+                _proven(language, DigitLanguage.never_begins_with, head)
+                or _proven(language, DigitLanguage.never_begins_with, abroad)
+                for language in national
+            ):
+                yield digit
 
     def _behind_trunk(self) -> Iterator[DigitLanguage | None]:
         for pattern, guards in self.national:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smspop_async.contacts import numbers
 from smspop_async.contacts.numbers import InvalidNumber, Normaliser
 from smspop_async.contacts.spelling import EDGES, bare_spelling
 from smspop_async.errors import ConfigurationError
@@ -240,3 +241,14 @@ def test_a_region_is_read_in_any_case() -> None:
 def test_the_numbers_of_a_scan_are_not_shown() -> None:
     """Law 7: the repr of a scan holds no number."""
     assert CANONICAL not in repr(normaliser.scan([CANONICAL]))
+
+
+def test_all_plain_spellings_in_one_slab_need_no_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each spelling of a mobile number is made canonical where it stands, also beside all others."""
+    searched: list[str] = []
+    monkeypatch.setattr(numbers, "_found", lambda plan, bare: searched.append(bare) or [])
+    heads = ("263", "+263", "00263", "0", "", "+263 ", "(0) ", "+263 (0)", "00 263 ")
+    values = [f"{heads[at % 9]}77{'- '[at % 2]}000 {at:04}" for at in range(900)]
+    scan = Normaliser("ZW").scan(values)
+    assert scan.numbers == [f"26377000{at:04}" for at in range(900)]
+    assert searched == []

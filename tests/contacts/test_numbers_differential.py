@@ -159,6 +159,7 @@ def test_zimbabwe_needs_no_guard_in_its_canonical_pattern() -> None:
         ("\n+263", "\n263"),
         ("\n00263", "\n263"),
         ("\n0", "\n263"),
+        ("\n7", "\n2637"),
     )
 
 
