@@ -20,8 +20,8 @@ from smspop_async.api import number_columns, wire
 from smspop_async.api.classify import Accepted, Verdict, classify
 from smspop_async.api.expected import read_expected
 from smspop_async.api.refusals import Context
-from smspop_async.api.settle import settle
 from smspop_async.api.reply import Reply
+from smspop_async.api.settle import settle
 from smspop_async.mask import Redactor
 
 SENT, FAILED = "sent", "failed"
