@@ -105,7 +105,9 @@ class OutcomeBook:
             exceptions = {at: (statuses[at], details.get(at, "")) for at in {*statuses.others, *details}}
         else:
             exceptions = {at: (status, "") for at, status in statuses.others.items()}
-        codes = {pair: self._code(pair) for pair in set(exceptions.values())}  # which may widen the column
+        codes = {
+            pair: self._code(pair) for pair in dict.fromkeys(exceptions.values())
+        }  # which may widen the column
         column, tally = self._column, self._tally
         for at, pair in exceptions.items():
             row, code = rows[at], codes[pair]
