@@ -106,3 +106,14 @@ async def test_time_that_others_spend_counts_as_well():
     assert [turn for turn, _ in work.done] == [0, 0]  # nobody counts turns here
     assert work.now == pytest.approx(1.2)
     assert not work.pump.is_full
+
+
+async def test_what_follows_a_piece_may_begin_in_a_second_window_and_not_in_a_third():
+    """Who needs the next chunk goes on where others wait, until the turn has lasted twice as long."""
+    work = Work()
+    seen = []
+    for _ in range(4):
+        seen.append((work.pump.is_full, work.pump.is_overfull))
+        work.pump.begin()
+        work.now += 0.75
+    assert seen == [(False, False), (False, False), (True, False), (True, True)]

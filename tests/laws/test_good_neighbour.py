@@ -34,7 +34,10 @@ class Counted(Pump):
 
 
 async def test_no_turn_of_the_loop_does_more_than_its_budget() -> None:
-    """Sixteen campaigns at once, read, sorted and settled: no turn does more pieces than fit, and one."""
+    """Sixteen campaigns at once, read, sorted and settled: no turn does more pieces than fit into two windows, and one.
+
+    A reply is read in the first window only; what is pulled behind it may still begin in a second.
+    """
     contacts = [fake_number(row) for row in range(8_000)]
     pump = Counted()
     async with (
@@ -48,5 +51,5 @@ async def test_no_turn_of_the_loop_does_more_than_its_budget() -> None:
     assert report.counts[Status.SENT] == len(contacts)
     pieces = len(report.campaigns)
     assert sum(pump.turns) > pieces  # every reply and every slab took its turn
-    assert max(pump.turns) <= math.ceil(BUDGET / COST) + 1
+    assert max(pump.turns) <= math.ceil(2 * BUDGET / COST) + 1
     assert max(pump.turns) > 1  # and a turn is made use of
