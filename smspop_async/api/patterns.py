@@ -43,12 +43,12 @@ class Pattern:
             What stands where the numbers should, the word of each row, and where the rows end. Or None.
         """
         head = self.head.match(body, start)
-        if head is None:
+        pieces = self.glue.split(body[head.end() :], rows - 1) if head else []
+        if head is None or len(pieces) != 2 * rows - 1:
             return None
-        pieces = self.glue.split(body[head.end() :], rows - 1)
         close = pieces[-1].find(b'"')
         tail = self.tail.match(pieces[-1], max(close, 0))
-        if tail is None or len(pieces) != 2 * rows - 1:
+        if tail is None:
             return None
         end = len(body) - len(pieces[-1]) + tail.end()
         pieces[-1] = pieces[-1][:close]

@@ -89,11 +89,6 @@ def decode(body: bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def decode_plain(text: bytes) -> Any:
-    """Parse a piece of a body that must be UTF-8 without a byte-order mark; raises ValueError for anything else."""
-    return _DECODE(str(text, "utf-8"))
-
-
 def decode_around(head: bytes, tail: bytes) -> Any:
     """Parse a body from which a piece was cut out of the middle.
 

@@ -110,6 +110,7 @@ ACCEPTED: dict[str, tuple[Script, bool]] = {
         ),
         True,
     ),
+    "rows-nested": (says(with_length(rewritten(contacts=[{**row, "more": {}} for row in ROWS]).encode())), False),
 }  # fmt: skip
 
 
