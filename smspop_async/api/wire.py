@@ -25,6 +25,7 @@ NAME_LIMIT: Final = 191
 HOLE: Final = object()
 """Stands for what was cut out: see `decode_around`."""
 _DECODE: Final = json.JSONDecoder().decode
+_DECODE_AROUND: Final = json.JSONDecoder(parse_constant=lambda _: HOLE).decode
 CONTACT: Final = re.compile(r"[0-9]{9,15}")
 """What may be joined into ``manual_contacts``; a comma inside one would smuggle another contact in."""
 
@@ -93,19 +94,22 @@ def decode_around(head: bytes, tail: bytes) -> Any:
     """Parse a body from which a piece was cut out of the middle.
 
     Returns:
-        What is left of it, with `HOLE` where the piece was and nowhere else.
+        What is left of it, with `HOLE` where the piece was and nowhere else; and without it, where that was in a text.
 
     Raises:
         ValueError: it is not UTF-8, not JSON, or nothing can stand where the piece was.
     """
     # NaN is no JSON, but Python's decoder reads it, and says so: as often as it stands there, and not in a text.
+    text = str(b"%bNaN%b" % (head, tail), "utf-8")
+    if text.count("NaN") + text.count("Infinity") == 1:
+        return _DECODE_AROUND(text)
     holes: list[str] = []
 
     def dig(name: str) -> object:
         holes.append(name)
         return HOLE
 
-    whole = json.JSONDecoder(parse_constant=dig).decode(str(b"%bNaN%b" % (head, tail), "utf-8"))
+    whole = json.JSONDecoder(parse_constant=dig).decode(text)
     if len(holes) != 1:
         raise ValueError("a constant that JSON does not have")
     return whole
