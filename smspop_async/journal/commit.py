@@ -22,9 +22,9 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
 
 import anyio.to_thread
@@ -33,12 +33,19 @@ from attrs import define, field
 from smspop_async.errors import JournalError
 from smspop_async.journal.base import StaleClaimError
 from smspop_async.journal.failures import explain
+from smspop_async.journal.swaps import Swap, swap
 
 T = TypeVar("T")
 Act = Callable[[sqlite3.Connection], T]
 
 _MOST: Final = 256
 """Orders in one transaction."""
+_ENOUGH: Final = 8
+"""Orders that are waited for, and that wait for no more."""
+_QUIET: Final = 2
+"""Turns of the loop without a new order, after which no more are waited for."""
+_LATEST: Final = 0.02
+"""Seconds after which what nobody waits for is written down, if nothing else is until then."""
 _LOOK: Final = 0.25
 """Seconds between two looks whether the file is still there: each costs as much as two orders in a busy program."""
 
@@ -50,6 +57,9 @@ class _Order(Generic[T]):
     failed: Callable[[JournalError], object] | None = None
     result: Any = field(default=None, init=False)
     error: JournalError | None = field(default=None, init=False)
+
+
+_Group = list[_Order[Any]]
 
 
 class GroupCommit:
@@ -70,7 +80,12 @@ class GroupCommit:
         self._loop = asyncio.get_running_loop()
         self._there = self._places()
         self._looked = time.monotonic()
-        self._orders: SimpleQueue[_Order[Any] | None] = SimpleQueue()
+        self._groups: SimpleQueue[_Group | None] = SimpleQueue()
+        self._gathered: _Group = []
+        self._awaited = 0
+        """How many of them somebody waits for."""
+        self._seen = self._quiet = 0
+        self._turning = self._busy = self._timed = False
         self._closed = False
         self.failure: JournalError | None = None
         """What ended the writing."""
@@ -82,6 +97,14 @@ class GroupCommit:
     def put(self, act: Act[object], failed: Callable[[JournalError], object]) -> None:
         """Give an order and do not wait for it; `failed` is told, in the loop, where it is not carried out."""
         self._give(_Order(act=act, failed=failed))
+        self._hand_over_soon()
+
+    def leave(self, act: Act[object], failed: Callable[[JournalError], object]) -> None:
+        """The same for what may be lost: it goes with the next order, or by itself after a moment."""
+        self._give(_Order(act=act, failed=failed))
+        if not self._timed:
+            self._timed = True
+            self._loop.call_later(_LATEST, self._at_the_latest)
 
     async def run(self, act: Act[T]) -> T:
         """Give an order and wait until it is on the disk. A cancelled wait does not take the order back.
@@ -91,6 +114,7 @@ class GroupCommit:
         """
         future: asyncio.Future[T] = self._loop.create_future()
         self._give(_Order(act=act, future=future))
+        self._hand_over_soon()
         return await future
 
     def _give(self, order: _Order[Any]) -> None:
@@ -101,13 +125,46 @@ class GroupCommit:
                 f"The journal {self._path} is open in another event loop: make a SqliteJournal in each, and close one "
                 "before the other is opened."
             )
-        self._orders.put(order)
+        self._gathered.append(order)
+
+    def _hand_over_soon(self) -> None:
+        self._awaited += 1
+        if not self._turning and not self._busy:
+            self._turning = True
+            self._seen = self._quiet = 0
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """Once a turn of the loop: see whether more orders have come."""
+        self._quiet = self._quiet + 1 if self._awaited == self._seen else 0
+        self._seen = self._awaited
+        if self._awaited >= _ENOUGH or self._quiet >= _QUIET:
+            self._turning = False
+            self._hand_over()
+        else:
+            self._loop.call_soon(self._turn)
+
+    def _at_the_latest(self) -> None:
+        self._timed = False
+        if not self._busy and not self._turning:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._closed or not self._gathered:
+            return
+        self._busy = True
+        self._groups.put(self._gathered[:_MOST])
+        del self._gathered[:_MOST]
+        self._awaited = 0
 
     def close(self) -> None:
         """Have carried out what was ordered, and the thread ended; does not wait for it."""
         if not self._closed:
             self._closed = True
-            self._orders.put(None)
+            for at in range(0, len(self._gathered), _MOST):
+                self._groups.put(self._gathered[at : at + _MOST])
+            self._gathered = []
+            self._groups.put(None)
 
     async def aclose(self) -> None:
         """Close, and wait until that is done. Closing twice does nothing; a cancelled wait does not undo it."""
@@ -121,32 +178,15 @@ class GroupCommit:
     # In the thread.
 
     def _work(self) -> None:
-        more = True
-        while more:
-            group, more = self._group()
-            if group:
-                self._carry_out(group)
-                self._tell(self._deliver, group)
+        while (group := self._groups.get()) is not None:
+            self._carry_out(group)
+            self._tell(self._deliver, group)
         try:
             self._close()
         finally:
             self._tell(self._ended.set)
 
-    def _group(self) -> tuple[list[_Order[Any]], bool]:
-        """Wait for an order, and take all that wait with it; False with the last ones."""
-        group: list[_Order[Any]] = []
-        order = self._orders.get()
-        while order is not None:
-            group.append(order)
-            if len(group) == _MOST:
-                return group, True
-            try:
-                order = self._orders.get_nowait()
-            except Empty:
-                return group, True
-        return group, False
-
-    def _carry_out(self, group: list[_Order[Any]]) -> None:
+    def _carry_out(self, group: _Group) -> None:
         if self.failure is None:
             try:
                 self._look()
@@ -165,7 +205,7 @@ class GroupCommit:
         else:
             self._fail(group, f"{self.failure} Nothing is written until it has been closed and opened again.")
 
-    def _fail(self, group: list[_Order[Any]], words: str) -> None:
+    def _fail(self, group: _Group, words: str) -> None:
         for order in group:
             # Each its own: an exception that is raised in many places gathers all their tracebacks.
             order.error = JournalError(words)
@@ -190,14 +230,15 @@ class GroupCommit:
         """Which files have the names of the journal and of its log."""
         return [_place(f"{self._path}{end}") for end in ("", "-wal")]
 
-    def _commit(self, group: list[_Order[Any]]) -> None:
+    def _commit(self, group: _Group) -> None:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
-        for order in group:
-            try:
-                order.result = order.act(connection)
-            except StaleClaimError as error:
-                order.error = error
+        try:
+            _carry_out(connection, _together(group))
+        except StaleClaimError:  # somebody's among several: each by itself, to find out whose
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+            _carry_out(connection, [[order] for order in group])
         connection.execute("COMMIT")
 
     def _roll_back(self) -> None:
@@ -215,7 +256,8 @@ class GroupCommit:
 
     # In the loop.
 
-    def _deliver(self, group: list[_Order[Any]]) -> None:
+    def _deliver(self, group: _Group) -> None:
+        self._busy = False
         for order in group:
             if order.future is None or order.future.done():
                 continue  # nobody waits, or not any more
@@ -223,6 +265,8 @@ class GroupCommit:
                 order.future.set_exception(order.error)
             else:
                 order.future.set_result(order.result)
+        if self._gathered:
+            self._hand_over_soon()
         # Last, because what is called here is not ours: nobody may wait for ever where it raises.
         for order in group:
             if order.error is not None and order.failed is not None:
@@ -235,3 +279,37 @@ def _place(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _together(group: _Group) -> Iterator[_Group]:
+    """Cut a group where an order is no swap, or the second of a chunk."""
+    swaps: dict[int, _Order[Any]] = {}
+    for order in group:
+        act = order.act
+        if swaps and (not isinstance(act, Swap) or act.chunk in swaps):
+            yield [*swaps.values()]
+            swaps = {}
+        if isinstance(act, Swap):
+            swaps[act.chunk] = order
+        else:
+            yield [order]
+    if swaps:
+        yield [*swaps.values()]
+
+
+def _carry_out(connection: sqlite3.Connection, pieces: Iterable[_Group]) -> None:
+    """Carry out orders, swaps of different chunks with one statement.
+
+    Raises:
+        StaleClaimError: of several that were carried out with one statement, not all could be.
+    """
+    for piece in pieces:
+        if len(piece) > 1:
+            swap(connection, [order.act for order in piece])
+            continue
+        (order,) = piece
+        order.error = None
+        try:
+            order.result = order.act(connection)
+        except StaleClaimError as error:
+            order.error = error

@@ -27,7 +27,7 @@ import anyio.to_thread
 
 from smspop_async.api.models import Status
 from smspop_async.errors import JournalError
-from smspop_async.journal import reading, statements
+from smspop_async.journal import reading, statements, swaps
 from smspop_async.journal.base import (
     ChunkState,
     LineRun,
@@ -276,7 +276,7 @@ class SendLog:
         token = self._tokens[seq] = secrets.randbits(_TOKEN_BITS)
         at, now = chunk_id(self._send, seq), self._clock()
         if seq not in self._seconds:
-            await self._writer.run(partial(statements.claim, chunk=at, token=token, now=now))
+            await self._writer.run(swaps.claiming(chunk=at, token=token, now=now))
             return
         first, chunk = self._seconds[seq]
         await self._writer.run(
@@ -304,31 +304,35 @@ class SendLog:
         token = self._tokens.pop(seq, None)
         if token is None:
             return
+        at, now = chunk_id(self._send, seq), self._clock()
         if seq in self._seconds:
             first = chunk_id(self._send, self._seconds[seq][0])
-            self._order(statements.release_second, seq, token=token, first=first, words=words)
+            self._leave(
+                partial(statements.release_second, chunk=at, token=token, now=now, first=first, words=words)
+            )
         else:
-            self._order(statements.release, seq, token=token, status=status, words=words)
+            self._leave(swaps.releasing(chunk=at, token=token, now=now, status=status, words=words))
 
     def settle(self, seq: int, verdict: Verdict) -> None:
         """Write down what became of a chunk that was claimed. One that may be found later keeps its claim."""
         keep = verdict.state is ChunkState.UNKNOWN
         token = self._tokens.get(seq) if keep else self._tokens.pop(seq, None)
         if token is not None:
-            self._order(statements.settle, seq, token=token, verdict=verdict)
+            self._leave(swaps.settling(chunk=chunk_id(self._send, seq), token=token, now=self._clock(), verdict=verdict))
 
     def replace(self, seq: int, by: Sequence[PlannedChunk], words: str) -> None:
         """Put the contacts of a chunk that was claimed into other chunks."""
         token = self._tokens.pop(seq, None)
         if token is not None:
-            self._order(statements.replace, seq, token=token, send=self._send, by=by, words=words)
+            at, now = chunk_id(self._send, seq), self._clock()
+            self._leave(
+                partial(statements.replace, chunk=at, token=token, now=now, send=self._send, by=by, words=words)
+            )
 
-    def _order(self, act: Callable[..., None], seq: int, **words: object) -> None:
+    def _leave(self, act: Callable[[sqlite3.Connection], None]) -> None:
         try:
             self.take()
-            self._writer.put(
-                partial(act, chunk=chunk_id(self._send, seq), now=self._clock(), **words), self._fail
-            )
+            self._writer.leave(act, self._fail)
         except JournalError as error:
             self._fail(error)
 

@@ -141,69 +141,6 @@ def _insert_contacts(count: int) -> str:
     return f"INSERT INTO chunk_contacts VALUES {', '.join(['(?, ?, ?)'] * count)}"  # noqa: S608
 
 
-def claim(connection: sqlite3.Connection, *, chunk: int, token: int, now: float) -> None:
-    """Claim a chunk: planned -> submitting. Whoever reads it from here on is told that it may have been sent.
-
-    Raises:
-        StaleClaimError: it is not planned.
-    """
-    _swapped(
-        connection.execute(
-            "UPDATE chunk SET state = 'submitting', status = 'unknown', token = ?, claimed_at = ?, changed_at = ?,"
-            " note = '' WHERE id = ? AND state = 'planned'",
-            (token, now, now, chunk),
-        )
-    )
-
-
-def release(
-    connection: sqlite3.Connection, *, chunk: int, token: int, now: float, status: Status, words: str
-) -> None:
-    """Give a claim back: submitting -> planned, for it is proven unsent.
-
-    Raises:
-        StaleClaimError: it is not claimed by this token.
-    """
-    said = packing.pack_text(words)
-    _swapped(
-        connection.execute(
-            "UPDATE chunk SET state = 'planned', status = ?, detail = ?, changed_at = ?, note = ?"
-            " WHERE id = ? AND state = 'submitting' AND token = ?",
-            (status.value, said, now, said, chunk, token),
-        )
-    )
-
-
-def settle(connection: sqlite3.Connection, *, chunk: int, token: int, now: float, verdict: Verdict) -> None:
-    """Decide a chunk: submitting or unknown -> done, failed or unknown.
-
-    Raises:
-        StaleClaimError: it is not claimed by this token.
-    """
-    statuses = verdict.statuses
-    _swapped(
-        connection.execute(
-            "UPDATE chunk SET state = ?, status = ?, common = ?, sent = ?, failed = ?, detail = ?, others = ?,"
-            " details = ?, changed_at = ?, note = ?"
-            " WHERE id = ? AND token = ? AND state IN ('submitting', 'unknown')",
-            (
-                verdict.state.value,
-                verdict.status.value,
-                statuses.common.value if statuses is not None else None,
-                verdict.summary.sent,
-                verdict.summary.failed,
-                packing.pack_text(verdict.detail),
-                packing.pack_others(statuses) if statuses is not None else None,
-                packing.pack_details(verdict.details),
-                now,
-                packing.pack_text("\n".join(verdict.discrepancies)),
-                chunk,
-                token,
-            ),
-        )
-    )
-
-
 def replace(
     connection: sqlite3.Connection,
     *,

@@ -32,7 +32,7 @@ from smspop_async import (
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.batch.recovery import Recovery
 from smspop_async.batch.resuming import Resumption, load_rows, open_resumption
-from smspop_async.journal import statements
+from smspop_async.journal import statements, swaps
 from smspop_async.journal.base import (
     ChunkState,
     LineRun,
@@ -745,7 +745,7 @@ async def test_every_row_is_loaded_as_it_is(path):
         claim(connection, 1, seq)
     settle(connection, 1, 1, sent(3, {1: Status.FAILED}, details={1: "no credit"}))
     words = {"token": 77, "now": 0.0}
-    statements.release(connection, chunk=(1 << 32) + 2, **words, status=Status.REJECTED, words="refused")
+    swaps.releasing(chunk=(1 << 32) + 2, **words, status=Status.REJECTED, words="refused")(connection)
     opened.close()
     reader, book = open_send(path, "aaaaaaaaaa"), OutcomeBook()
     await load_rows(reader, book)

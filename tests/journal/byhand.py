@@ -8,7 +8,7 @@ from typing import Any
 from rawserver import fake_number
 from smspop_async import Status
 from smspop_async.api.columns import StatusColumn
-from smspop_async.journal import statements
+from smspop_async.journal import statements, swaps
 from smspop_async.journal.base import ChunkState, PlannedChunk, SendPlan, SendState, Verdict
 from smspop_async.journal.opening import own
 from smspop_async.journal.schema import TABLES, chunk_id
@@ -50,11 +50,11 @@ def begin(connection: sqlite3.Connection, run: str = "aaaaaaaaaa", **changes: An
 
 
 def claim(connection: sqlite3.Connection, send: int, seq: int, now: float = NOW) -> None:
-    statements.claim(connection, chunk=chunk_id(send, seq), token=TOKEN, now=now)
+    swaps.claiming(chunk=chunk_id(send, seq), token=TOKEN, now=now)(connection)
 
 
 def settle(connection: sqlite3.Connection, send: int, seq: int, verdict: Verdict, now: float = NOW) -> None:
-    statements.settle(connection, chunk=chunk_id(send, seq), token=TOKEN, now=now, verdict=verdict)
+    swaps.settling(chunk=chunk_id(send, seq), token=TOKEN, now=now, verdict=verdict)(connection)
 
 
 def sent(contacts: int, others: dict[int, Status] | None = None, **changes: Any) -> Verdict:

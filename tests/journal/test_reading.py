@@ -14,7 +14,7 @@ from journal.byhand import NOW, TOKEN, begin, chunk, claim, in_memory, send_plan
 from rawserver import fake_numbers
 from smspop_async import Status, Summary
 from smspop_async.api.columns import StatusColumn
-from smspop_async.journal import packing, reading, statements
+from smspop_async.journal import packing, reading, statements, swaps
 from smspop_async.journal.base import (
     ChunkState,
     LineRun,
@@ -125,9 +125,8 @@ def play(journal, send, groups, fates):
         }
         if fate == "again":
             at = chunk_id(send, seq)
-            statements.release(
-                journal, chunk=at, token=TOKEN, now=NOW, status=Status.REJECTED, words="no credits"
-            )
+            released = {"token": TOKEN, "now": NOW, "status": Status.REJECTED, "words": "no credits"}
+            swaps.releasing(chunk=at, **released)(journal)
         elif fate != "submitting":
             settle(journal, send, seq, verdicts[fate])
 
@@ -423,7 +422,7 @@ def test_words_that_are_no_unicode_come_back_everywhere(journal):
         claim(journal, send, seq)
     settle(journal, send, 1, sent(1, details={0: odd}, detail=odd, discrepancies=(odd,)))
     release = {"chunk": chunk_id(send, 2), "token": TOKEN, "now": NOW}
-    statements.release(journal, **release, status=Status.REJECTED, words=odd)
+    swaps.releasing(**release, status=Status.REJECTED, words=odd)(journal)
     statements.replace(journal, send=send, chunk=chunk_id(send, 3), token=TOKEN, now=NOW, words=odd, by=[])
     statements.finish(journal, send=send, words=odd, now=NOW)
     record = reading.read_sends(journal)[0][1]

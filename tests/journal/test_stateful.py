@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import anyio.to_thread
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -301,9 +302,9 @@ class JournalMachine(RuleBasedStateMachine):
 
         async def give() -> None:
             self.journal._writer.put(lambda _: (held.set(), plug.wait()), self.failures.append)
+            assert await anyio.to_thread.run_sync(held.wait, 10)
 
         self.do(give())
-        assert held.wait(10)
 
     @precondition(lambda self: self.plug is not None)
     @rule()

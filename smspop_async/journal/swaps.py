@@ -1,0 +1,109 @@
+"""Changes of a chunk's state by compare-and-swap, as values, so that all those of a group are one statement.
+
+A statement costs the writing thread more in waiting for Python's lock, which the event loop holds, than in SQLite
+(measured: 20 microseconds in a busy program, 3 in an idle one). So the claims, the results and the releases that are
+written down together are the rows of one UPDATE. Each row names the states that it expects and, but for a claim, the
+token of the claim; SQLite looks for its chunk, and changes it or does not. Whoever asks for a change is told when it was
+not made: where one of several was not, the caller undoes them and makes them one by one (`smspop_async.journal.commit`).
+
+The statement is made for 1, 2, 4 … 32 rows and filled up with rows that find nothing, for to prepare it costs as much
+as to carry it out a few times.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from functools import cache
+from typing import Final
+
+from attrs import field, frozen
+
+from smspop_async.api.models import Status
+from smspop_async.journal import packing
+from smspop_async.journal.base import StaleClaimError, Verdict
+
+_AT_ONCE: Final = 32
+"""Rows of the largest statement."""
+_COLUMNS: Final = (
+    "id", "token", "state", "status", "common", "sent", "failed", "detail", "others", "details", "at", "note",
+)  # fmt: skip
+_NOTHING: Final = (0,) * len(_COLUMNS)
+
+@frozen
+class Swap:
+    """One change; an order of its own, too."""
+
+    chunk: int
+    values: tuple[object, ...] = field(repr=False)
+
+    def __call__(self, connection: sqlite3.Connection) -> None:
+        """Make the change.
+
+        Raises:
+            StaleClaimError: the chunk is not as expected; nothing was written.
+        """
+        swap(connection, (self,))
+
+
+def swap(connection: sqlite3.Connection, swaps: Sequence[Swap]) -> None:
+    """Make changes of different chunks.
+
+    Raises:
+        StaleClaimError: a chunk is not as expected; that one is as it was, and others may have been changed.
+    """
+    for at in range(0, len(swaps), _AT_ONCE):
+        some = swaps[at : at + _AT_ONCE]
+        rows = 1 << (len(some) - 1).bit_length()
+        values = [value for each in some for value in each.values]
+        values += _NOTHING * (rows - len(some))
+        if connection.execute(_update(rows), values).rowcount != len(some):
+            raise StaleClaimError(
+                "The chunk does not stand in the journal as this run left it; it was not submitted."
+            )
+
+
+def claiming(*, chunk: int, token: int, now: float) -> Swap:
+    """Claim a chunk: planned -> submitting. Whoever reads it from here on is told that it may have been sent."""
+    return Swap(chunk, (chunk, token, "submitting", "unknown", "", 0, 0, "", "", "", now, ""))
+
+
+def releasing(*, chunk: int, token: int, now: float, status: Status, words: str) -> Swap:
+    """Give a claim back: submitting -> planned, for it is proven unsent."""
+    said = packing.pack_text(words)
+    return Swap(chunk, (chunk, token, "planned", status.value, "", 0, 0, said, "", "", now, said))
+
+
+def settling(*, chunk: int, token: int, now: float, verdict: Verdict) -> Swap:
+    """Decide a chunk: submitting or unknown -> done, failed or unknown."""
+    statuses, summary = verdict.statuses, verdict.summary
+    return Swap(
+        chunk,
+        (
+            chunk,
+            token,
+            verdict.state.value,
+            verdict.status.value,
+            statuses.common.value if statuses is not None else "",
+            summary.sent,
+            summary.failed,
+            packing.pack_text(verdict.detail),
+            (packing.pack_others(statuses) or "") if statuses is not None else "",
+            packing.pack_details(verdict.details) or "",
+            now,
+            packing.pack_text("\n".join(verdict.discrepancies)),
+        ),
+    )
+
+
+@cache
+def _update(rows: int) -> str:
+    named = ", ".join(f"column{at} AS {name}" for at, name in enumerate(_COLUMNS, 1))
+    values = ", ".join([f"({', '.join('?' * len(_COLUMNS))})"] * rows)
+    return (
+        "UPDATE chunk SET state = new.state, status = new.status, token = new.token,"  # noqa: S608 - our own words
+        " claimed_at = iif(new.state = 'submitting', new.at, claimed_at), common = nullif(new.common, ''),"
+        " sent = new.sent, failed = new.failed, detail = iif(new.state = 'submitting', chunk.detail, new.detail),"
+        " others = nullif(new.others, ''), details = nullif(new.details, ''), changed_at = new.at, note = new.note"
+        f" FROM (SELECT {named} FROM (VALUES {values})) AS new"
+        " WHERE chunk.id = new.id AND iif(new.state = 'submitting', chunk.state = 'planned',"
+        " chunk.token = new.token AND (chunk.state = 'submitting' OR chunk.state = 'unknown' AND new.state <> 'planned'))"
+    )
