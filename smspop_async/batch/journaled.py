@@ -22,9 +22,12 @@ from smspop_async.errors import ContactSourceError, JournalError
 from smspop_async.journal.base import LineRun, RejectedRow, SendState, StoredChunk
 from smspop_async.journal.sqlite import SendLog, SqliteJournal
 
-_KEPT: Final = 100_000
-"""Contacts that are kept in memory after they were written down."""
-_TOGETHER: Final = 20_000
+_KEPT: Final = 250_000
+"""Contacts that are kept in memory after they were written down: 17 MB where nobody else holds their texts.
+
+To read one back costs a tenth of what it costs to send it.
+"""
+_TOGETHER: Final = 50_000
 """Rows that are written down with one order: a transaction costs as much as forty chunks of five hundred."""
 _READ: Final = 16
 """Chunks that are read back at once."""

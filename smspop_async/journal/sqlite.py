@@ -5,7 +5,8 @@ that returns only after the commit. With ``synchronous=FULL`` a commit in write-
 the log is on the disk (``fsync``); with NORMAL it would be, and a claim could be lost: the chunk would still
 read `planned`, and a resume would send it again. The name of a new file is made durable with its folder. Of what
 comes after the claim nothing needs to be durable: a result that is lost leaves the chunk `submitting`, which is
-`unknown` to whoever opens the journal next, is looked for, and is held.
+`unknown` to whoever opens the journal next, is looked for, and is held. So results go with the next claim, or some
+milliseconds later alone (`smspop_async.journal.commit`).
 
 Why a second process cannot send what the first is sending. The lock (`smspop_async.journal.opening`) is taken
 before the file is read, and held until the last order is carried out. Claims are compare-and-swap all the same.
@@ -46,7 +47,7 @@ from smspop_async.journal.opening import Opened, check_file, own, read_only
 from smspop_async.journal.schema import chunk_id
 
 _TOKEN_BITS: Final = 62
-_AHEAD: Final = 4
+_AHEAD: Final = 2
 """Orders of planning that may wait for the disk."""
 
 
@@ -263,7 +264,8 @@ class SendLog:
             JournalError: it cannot be written.
         """
         await self._writer.run(
-            partial(statements.mark, send=self._send, state=state, now=self._clock(), note=note)
+            partial(statements.mark, send=self._send, state=state, now=self._clock(), note=note),
+            write_back=state is SendState.PLANNED,
         )
 
     async def claim(self, seq: int) -> None:
@@ -318,7 +320,8 @@ class SendLog:
         keep = verdict.state is ChunkState.UNKNOWN
         token = self._tokens.get(seq) if keep else self._tokens.pop(seq, None)
         if token is not None:
-            self._leave(swaps.settling(chunk=chunk_id(self._send, seq), token=token, now=self._clock(), verdict=verdict))
+            at, now = chunk_id(self._send, seq), self._clock()
+            self._leave(swaps.settling(chunk=at, token=token, now=now, verdict=verdict))
 
     def replace(self, seq: int, by: Sequence[PlannedChunk], words: str) -> None:
         """Put the contacts of a chunk that was claimed into other chunks."""
@@ -326,7 +329,9 @@ class SendLog:
         if token is not None:
             at, now = chunk_id(self._send, seq), self._clock()
             self._leave(
-                partial(statements.replace, chunk=at, token=token, now=now, send=self._send, by=by, words=words)
+                partial(
+                    statements.replace, chunk=at, token=token, now=now, send=self._send, by=by, words=words
+                )
             )
 
     def _leave(self, act: Callable[[sqlite3.Connection], None]) -> None:

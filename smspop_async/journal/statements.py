@@ -1,7 +1,8 @@
 """What is written into a journal: each function is one order, carried out in the transaction of a group.
 
 Every change of a chunk's state is a compare-and-swap: it names the state it expects and the token of the claim, and
-where nothing matches it raises `StaleClaimError` before it has written anything.
+where nothing matches it raises `StaleClaimError` before it has written anything. Claims, their releases and the
+results, which are nearly all that is ever ordered, are in `smspop_async.journal.swaps`.
 """
 
 import json
@@ -20,7 +21,6 @@ from smspop_async.journal.base import (
     SendPlan,
     SendState,
     StaleClaimError,
-    Verdict,
 )
 from smspop_async.journal.schema import chunk_id
 

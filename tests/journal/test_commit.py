@@ -117,6 +117,72 @@ async def test_orders_are_carried_out_as_they_were_given(at_work):
     assert disk.rows() == list(range(1_000))
 
 
+async def test_what_is_ordered_one_turn_after_another_is_one_commit(at_work):
+    """A busy loop makes its claims one by one: a group is handed over when none has come for a few turns."""
+    disk, commit = at_work
+    waits = []
+    for x in range(commit_module._ENOUGH - 1):
+        waits.append(asyncio.ensure_future(commit.run(insert(x))))
+        await anyio.lowlevel.checkpoint()
+    await asyncio.gather(*waits)
+    assert disk.count("COMMIT") == 1
+    assert disk.rows() == list(range(len(waits)))
+
+
+async def test_a_large_group_waits_for_no_more(at_work):
+    """However many come, one behind the other: those who wait are not kept waiting for ever."""
+    disk, commit = at_work
+    done = asyncio.ensure_future(commit.run(insert("first")))
+    given = 0
+    while not done.done():
+        given += 1
+        commit.put(insert(given), pytest.fail)
+        await anyio.lowlevel.checkpoint()
+    assert "first" in disk.rows()
+
+
+async def test_what_does_not_press_goes_with_the_next_order(at_work, monkeypatch):
+    """One commit for both, in the order in which they were given."""
+    monkeypatch.setattr(commit_module, "_LATEST", 3_600.0)
+    disk, commit = at_work
+    commit.leave(insert("left"), pytest.fail)
+    for _ in range(20):
+        await anyio.lowlevel.checkpoint()
+    assert disk.count("COMMIT") == 0
+    await commit.run(insert("pressed"))
+    assert disk.count("COMMIT") == 1
+    assert disk.rows() == ["left", "pressed"]
+
+
+async def test_what_does_not_press_is_written_by_itself_after_a_moment(at_work):
+    """Where nothing follows; also where the thread was busy in that moment."""
+    disk, commit = at_work
+    told = await held_up(disk, commit)
+    commit.leave(insert("while it was busy"), told.append)
+    commit._at_the_latest()
+    loop = asyncio.get_running_loop()
+    for _ in range(2):
+        carried_out = asyncio.Event()
+        commit.leave(lambda _, out=carried_out: loop.call_soon_threadsafe(out.set), told.append)
+        disk.go_on.set()
+        with anyio.fail_after(30):
+            await carried_out.wait()
+    await commit.aclose()
+    assert disk.rows() == ["while it was busy"]
+    assert told == []
+
+
+async def test_closing_writes_what_does_not_press(tmp_path, monkeypatch):
+    """Nothing that was ordered is lost by an end that was asked for, however much it is."""
+    monkeypatch.setattr(commit_module, "_LATEST", 3_600.0)
+    async with writing(tmp_path / "j.db") as (disk, commit):
+        for x in range(300):
+            commit.leave(insert(x), pytest.fail)
+        await commit.aclose()
+        assert disk.rows() == list(range(300))
+        assert disk.count("COMMIT") == 2
+
+
 async def test_a_result_is_given_back(at_work):
     """To the one who asked, whatever it is."""
     _, commit = at_work

@@ -404,6 +404,14 @@ async def test_planning_waits_for_the_disk_now_and_then(journal, path, monkeypat
     assert waited == 48 // ahead
 
 
+async def test_the_log_is_emptied_when_all_is_planned(journal, path, tmp_path):
+    """The plan is in the file then, and what follows overwrites the log."""
+    await planned(journal)
+    copy = tmp_path / "without-its-log.db"
+    copy.write_bytes(path.read_bytes())
+    assert states(copy) == {1: "planned", 2: "planned", 3: "planned"}
+
+
 async def test_everything_about_a_send_is_kept(journal):
     """Rows that are not sent, and lines, stand beside the chunks."""
     log = await journal.begin(send_plan(settings={"canary": True}), streaming=True)

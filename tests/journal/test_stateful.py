@@ -10,8 +10,8 @@ import tempfile
 import threading
 from pathlib import Path
 
-import pytest
 import anyio.to_thread
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
