@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER: Final = 100
+_OLDEST: Final = (3, 33, 0)
+"""The first SQLite with ``UPDATE … FROM`` (its release notes), which all changes of a group are made with."""
 _NOT_OURS: Final = "It is left as it is: give the journal another name."
 
 _File = tuple[int, int]
@@ -69,8 +71,10 @@ def own(path: Path) -> Opened:
         path: The file; symbolic links are followed, so that two names of a file are one journal.
 
     Raises:
-        JournalError: it is somebody else's, held by another process, damaged, newer, or not writable.
+        JournalError: it is somebody else's, held by another process, damaged, newer, or not writable; or this Python's
+            SQLite is too old.
     """
+    _check_sqlite()
     path = _resolved(path)
     _check_place(path)
     lock = _lock(path)
@@ -90,6 +94,14 @@ def own(path: Path) -> Opened:
     except BaseException:
         lock.release()
         raise
+
+
+def _check_sqlite() -> None:
+    if sqlite3.sqlite_version_info < _OLDEST:
+        raise JournalError(
+            f"A journal needs SQLite 3.33 or newer, and this Python has {sqlite3.sqlite_version}: use a newer Python, or "
+            "send without a journal."
+        )
 
 
 class _Reading(sqlite3.Connection):

@@ -70,6 +70,16 @@ def folder(tmp_path):
 # What is there.
 
 
+def test_an_sqlite_that_is_too_old_is_told_before_anything_is_made(folder, monkeypatch):
+    """A Python that is linked against an old SQLite cannot write a journal, and is told so by version."""
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 32, 3))
+    monkeypatch.setattr(sqlite3, "sqlite_version", "3.32.3")
+    words = refusal(own, folder / "journal.db")
+    assert "3.33" in words
+    assert "3.32.3" in words
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.parametrize("call", ANY_FILE)
 def test_a_missing_folder_is_not_made(folder, call):
     """A name that is spelled wrongly must not make folders, nor send with a journal where nobody looks for it."""
