@@ -36,7 +36,7 @@ def main() -> None:
     factory = import_module("uvloop").new_event_loop if spec.get("loop") == "uvloop" else None
     with asyncio.Runner(loop_factory=factory) as runner:
         measured = runner.run(measure(spec))
-    loaded = [name for name in ("numpy", "msgspec") if sys.modules.get(name)]
+    loaded = [name for name in ("numpy",) if sys.modules.get(name)]
     print(json.dumps({**measured, "loaded": loaded}))
 
 

@@ -14,7 +14,6 @@ from harness import Figure, Machine, Results
 
 _PACKAGES = (
     "aiohttp", "uvloop", "httpx", "httpx2", "requests", "niquests", "pyreqwest", "phonenumbers", "cattrs", "numpy",
-    "msgspec",
 )  # fmt: skip
 
 

@@ -77,7 +77,7 @@ def decoding(bench: Bench, size: Size) -> Table:
     rows, verdicts = [], []
     for (layout, plain), run in runs.items():
         taken = run["taken"]
-        without = ", without NumPy and msgspec" if plain else ""
+        without = ", without NumPy" if plain else ""
         names = {
             "classify": f"smspop_async{without}",
             "objects": f"smspop_async{without}, every contact's object made",

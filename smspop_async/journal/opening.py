@@ -99,8 +99,8 @@ def own(path: Path) -> Opened:
 def _check_sqlite() -> None:
     if sqlite3.sqlite_version_info < _OLDEST:
         raise JournalError(
-            f"A journal needs SQLite 3.33 or newer, and this Python has {sqlite3.sqlite_version}: use a newer Python, or "
-            "send without a journal."
+            f"A journal needs SQLite 3.33 or newer, and this Python has {sqlite3.sqlite_version}: "
+            "use a newer Python, or send without a journal."
         )
 
 
