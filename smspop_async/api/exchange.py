@@ -13,7 +13,8 @@ The layered way is the plain twin, and the tests of the wire run on both. It is 
   aiohttp's own, as under a library that answers requests in tests or records them. What such a library keeps from the
   network must not reach it here;
 - through a proxy;
-- where connections are not to be used again.
+- where connections are not to be used again;
+- with an aiohttp that has changed what is called here.
 
 The send flag is the same in both: `Outgoing.leave` looks at the connection, raises the flag, and the write follows
 with no await between. A connection goes back to the pool when the reply is whole and the request is out;
@@ -22,12 +23,15 @@ a server that answers before it has read everything may still close.
 
 import asyncio
 from collections.abc import Mapping
+from inspect import signature
 from ssl import SSLContext
 from typing import Final, TypeAlias
 
 import aiohttp
 from aiohttp import hdrs
-from aiohttp.connector import Connection
+from aiohttp.client import ClientSession
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import BaseConnector, Connection
 from aiohttp.payload import BytesPayload
 from attrs import frozen
 from yarl import URL
@@ -38,13 +42,14 @@ from smspop_async.api.sendflag import Outgoing
 Ssl: TypeAlias = SSLContext | bool | aiohttp.Fingerprint
 """How TLS is checked, as a request takes it."""
 
-_SESSION: Final = aiohttp.ClientSession
+_SESSION: Final = ClientSession
+"""By the name of its module: that in the package is the one that is replaced."""
 _NOBODY: Final = object()
 
 
 def _aiohttps_own(name: str) -> object:
     """A method between a caller and the network, unless somebody has put another in its place before."""
-    method = vars(_SESSION)[name]
+    method = vars(_SESSION).get(name)
     is_own = getattr(method, "__module__", "") == _SESSION.__module__ and not hasattr(method, "__wrapped__")
     return method if is_own else _NOBODY
 
@@ -52,6 +57,21 @@ def _aiohttps_own(name: str) -> object:
 _POST: Final = _aiohttps_own("post")
 _REQUEST: Final = _aiohttps_own("_request")
 _SWITCHING: Final = 101
+
+
+def fits() -> bool:
+    """Tell whether this aiohttp has what is called here, which its document does not promise in full."""
+    try:
+        signature(BaseConnector.connect).bind(None, None, [], None)
+        signature(ResponseHandler.set_response_params).bind(
+            None, read_until_eof=True, read_bufsize=READ_BUFFER
+        )
+        signature(aiohttp.ClientRequest.__init__).bind(
+            None, "", None, headers=None, data=None, loop=None, session=None, ssl=None
+        )
+    except (AttributeError, TypeError):
+        return False
+    return True
 
 
 @frozen(kw_only=True)

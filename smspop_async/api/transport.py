@@ -29,7 +29,7 @@ from attrs import frozen
 from yarl import URL
 
 from smspop_async.api.deadlines import SILENCE, TOTAL, Deadline, Deadlines
-from smspop_async.api.exchange import Exchange
+from smspop_async.api.exchange import Exchange, fits
 from smspop_async.api.reply import READ_BUFFER, NoReplyError, Reply, read_capped
 from smspop_async.api.sendflag import Connections, FlaggedPayload, Outgoing, SendFlag
 from smspop_async.config import Timeouts
@@ -189,7 +189,7 @@ class Transport:
             self._loop, self._thread, self._deadlines = loop, get_ident(), Deadlines(loop)
             # asyncio's own, because it is entered once a request at half the cost of anyio's (measured).
             self._slots = asyncio.Semaphore(self.slots)
-            if self._settings.proxy is None:
+            if self._settings.proxy is None and fits():
                 self._exchange = Exchange(self._session, self._per_request["ssl"])
         if self._loop is not loop:
             raise ConfigurationError(_SECOND_LOOP)

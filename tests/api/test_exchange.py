@@ -10,6 +10,8 @@ from unittest.mock import patch
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import BaseConnector
 
 from api.calling import NUMBERS, TOKEN, any_loop, calling, create, failure_of
 from rawserver import Peer, Request, answer_all, fake_numbers, good_reply, raw_server
@@ -248,3 +250,26 @@ def test_a_method_replaced_before_the_import_is_nobodys(name: str) -> None:
     for other in (wrapped, lambda *_: None):
         with patch.object(aiohttp.ClientSession, name, other):
             assert exchanging._aiohttps_own(name) is exchanging._NOBODY
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        (BaseConnector, "connect", lambda self, request: None),
+        (ResponseHandler, "set_response_params", lambda self, *, read_until_eof: None),
+        (aiohttp.ClientRequest, "__init__", lambda self, method, url: None),
+    ],
+    ids=["connect", "set_response_params", "ClientRequest"],
+)
+async def test_an_aiohttp_that_has_changed_is_used_in_the_layered_way(changed: tuple[type, str, Any]) -> None:
+    """What is called on the short way is looked at once, and where it differs nothing is called."""
+    async with raw_server(answer_all) as server, calling(server.base_url) as sms:
+        with patch.object(*changed):
+            assert not exchanging.fits()
+            transport = sms.submitter.transport
+            transport._open()
+        with counting() as short:
+            await create(sms)
+    assert exchanging.fits()
+    assert short == []
+    assert len(server.posts) == 1
