@@ -57,6 +57,8 @@ def _aiohttps_own(name: str) -> object:
 _POST: Final = _aiohttps_own("post")
 _REQUEST: Final = _aiohttps_own("_request")
 _SWITCHING: Final = 101
+_LENGTH: Final = "\0"
+"""Stands where the length of the body is to be written: no header may hold one."""
 
 
 def fits() -> bool:
@@ -82,8 +84,10 @@ class _Address:
     headers: Mapping[str, str]
     request: aiohttp.ClientRequest
     """Tells the connector which connection is wanted. It is never sent."""
-    head: bytes
+    before: bytes
     """The request up to the length of its body."""
+    after: bytes
+    """From there to the body."""
 
 
 class Exchange:
@@ -128,7 +132,7 @@ class Exchange:
             outgoing.leave(protocol, transport)
             assert transport is not None  # noqa: S101 - otherwise it was refused
             body = outgoing.body
-            transport.write(b"%b%d\r\n\r\n%b" % (address.head, len(body), body))
+            transport.write(b"%b%d%b%b" % (address.before, len(body), address.after, body))
             message, content = await protocol.read()
             while message.code // 100 == 1 and message.code != _SWITCHING:
                 message, content = await protocol.read()
@@ -169,10 +173,11 @@ class Exchange:
             ssl=self._ssl,
         )
         lines = [f"{hdrs.METH_POST} {url.raw_path_qs} HTTP/1.1"]
-        lines += [
-            f"{name}: {value}" for name, value in request.headers.items() if name != hdrs.CONTENT_LENGTH
-        ]
-        if any("\r" in line or "\n" in line or "\0" in line for line in lines):
-            raise ValueError("a header holds a line break")
-        head = "\r\n".join([*lines, f"{hdrs.CONTENT_LENGTH}: "]).encode()
-        return _Address(url=url, headers=headers, request=request, head=head)
+        for name, value in request.headers.items():
+            if any(character in value for character in "\r\n\0"):
+                raise ValueError("a header holds a line break")
+            lines.append(f"{name}: {_LENGTH if name == hdrs.CONTENT_LENGTH else value}")
+        before, _, after = "\r\n".join([*lines, "", ""]).partition(_LENGTH)
+        return _Address(
+            url=url, headers=headers, request=request, before=before.encode(), after=after.encode()
+        )

@@ -5,6 +5,7 @@ import sqlite3
 import tracemalloc
 import weakref
 from collections import Counter
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
@@ -31,9 +32,8 @@ REJECTED = (Status.INVALID, Status.DUPLICATE, Status.SUPPRESSED)
 
 @pytest.fixture
 def journal():
-    connection = in_memory()
-    yield connection
-    connection.close()
+    with closing(in_memory()) as connection:
+        yield connection
 
 
 def flat(slabs: list[StoredRows]) -> list[tuple]:
@@ -136,27 +136,26 @@ def play(journal, send, groups, fates):
 def test_every_row_comes_back_in_input_order(dealt, at_once):
     """Interleaved chunks, rows left out between, rows lost, lines with steps: each row once, in its place, as it is."""
     places, groups, fates, steps = dealt
-    journal = in_memory()
-    other = begin(journal, "bbbbbbbbbb")
-    write_down(journal, other, {1: [0, 1]}, 2, lines=[LineRun(row=0, line=4)])  # must not be mixed in
-    send = begin(journal)
-    left_out = [
-        RejectedRow(row=row, status=REJECTED[row % 3], shown=f"junk {row}", detail=f"why {row % 2}")
-        for row, place in enumerate(places)
-        if place == "out"
-    ]
-    lines = [LineRun(row=row, line=line) for row, line in steps.items()]
-    write_down(journal, send, groups, len(places), rejected=left_out, lines=lines)
-    play(journal, send, groups, fates)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "_AT_ONCE", at_once)
-        slabs = list(reading.read_rows(journal, send))
-    expected = expect(*dealt)
-    assert flat(slabs) == expected
-    assert all(1 <= len(slab.numbers) <= at_once for slab in slabs)
-    counted = Counter(status for _, _, status, detail, _, _ in expected if detail != reading._LOST)
-    assert reading.count_statuses(journal, send) == counted
-    journal.close()
+    with closing(in_memory()) as journal:
+        other = begin(journal, "bbbbbbbbbb")
+        write_down(journal, other, {1: [0, 1]}, 2, lines=[LineRun(row=0, line=4)])  # must not be mixed in
+        send = begin(journal)
+        left_out = [
+            RejectedRow(row=row, status=REJECTED[row % 3], shown=f"junk {row}", detail=f"why {row % 2}")
+            for row, place in enumerate(places)
+            if place == "out"
+        ]
+        lines = [LineRun(row=row, line=line) for row, line in steps.items()]
+        write_down(journal, send, groups, len(places), rejected=left_out, lines=lines)
+        play(journal, send, groups, fates)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reading, "_AT_ONCE", at_once)
+            slabs = list(reading.read_rows(journal, send))
+        expected = expect(*dealt)
+        assert flat(slabs) == expected
+        assert all(1 <= len(slab.numbers) <= at_once for slab in slabs)
+        counted = Counter(status for _, _, status, detail, _, _ in expected if detail != reading._LOST)
+        assert reading.count_statuses(journal, send) == counted
 
 
 def test_a_piece_is_never_longer_than_two_thousand_rows(journal):

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
@@ -26,6 +27,12 @@ VERDICTS = (
     Verdict(state=ChunkState.FAILED, status=Status.REJECTED, detail="refused \ud800"),
     Verdict(state=ChunkState.UNKNOWN, status=Status.UNKNOWN, detail="hung up"),
 )
+
+
+@pytest.fixture
+def journal():
+    with closing(in_memory()) as connection:
+        yield connection
 
 
 def lay_out(connection: sqlite3.Connection, chunks: int = CHUNKS) -> None:
@@ -66,36 +73,34 @@ CHANGES = st.builds(
 @given(st.lists(st.lists(CHANGES, max_size=8), max_size=6))
 def test_a_group_is_the_same_as_its_orders_one_by_one(groups):
     """Whatever is ordered, stale or not, of whichever chunks: what is written, and who is told of a stale claim."""
-    together, apart = in_memory(), in_memory()
-    lay_out(together)
-    lay_out(apart)
-    commit = GroupCommit.__new__(GroupCommit)
-    commit._connection = together
-    for group in groups:
-        orders = [_Order(act=act) for act in group]
-        commit._commit(orders)
-        for order in orders:
-            try:
-                order.act(apart)
-            except StaleClaimError:
-                assert isinstance(order.error, StaleClaimError)
-            else:
-                assert order.error is None
-    assert everything(together) == everything(apart)
+    with closing(in_memory()) as together, closing(in_memory()) as apart:
+        lay_out(together)
+        lay_out(apart)
+        commit = GroupCommit.__new__(GroupCommit)
+        commit._connection = together
+        for group in groups:
+            orders = [_Order(act=act) for act in group]
+            commit._commit(orders)
+            for order in orders:
+                try:
+                    order.act(apart)
+                except StaleClaimError:
+                    assert isinstance(order.error, StaleClaimError)
+                else:
+                    assert order.error is None
+        assert everything(together) == everything(apart)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 31, 32, 33, 70])
-def test_any_number_is_changed_at_once(count):
+def test_any_number_is_changed_at_once(count, journal):
     """Also where the statement is filled up, and where one statement does not hold them."""
-    journal = in_memory()
     lay_out(journal, count + 1)
     swap(journal, [claiming(chunk=chunk_id(1, seq), token=9, now=NOW) for seq in range(1, count + 1)])
     assert states(journal) == ["submitting"] * count + ["planned"]
 
 
-def test_a_change_finds_nothing_where_there_is_no_such_chunk():
+def test_a_change_finds_nothing_where_there_is_no_such_chunk(journal):
     """What a statement is filled up with is no chunk, and neither is what was never planned."""
-    journal = in_memory()
     lay_out(journal)
     with pytest.raises(StaleClaimError, match="was not submitted"):
         claiming(chunk=chunk_id(1, CHUNKS + 1), token=9, now=NOW)(journal)
