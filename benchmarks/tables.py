@@ -17,6 +17,9 @@ _PACKAGES = (
 )  # fmt: skip
 
 
+_NUMBERED = 12
+
+
 @frozen(kw_only=True)
 class Verdict:
     """A goal, and whether this run reached it."""
@@ -31,6 +34,11 @@ class Verdict:
     """None where this run cannot tell."""
     reason: str = ""
     """Why it cannot."""
+
+    @property
+    def label(self) -> str:
+        """What the goal is called in the table: those of the web apps stand in another list."""
+        return str(self.number) if self.number <= _NUMBERED else "a web app"
 
     @property
     def word(self) -> str:
@@ -74,10 +82,12 @@ def at_least(
     )  # fmt: skip
 
 
-def at_most(number: int, goal: str, figure: Figure, wanted: float, *, form: str = ",.3f") -> Verdict:
+def at_most(
+    number: int, goal: str, figure: Figure, wanted: float, *, form: str = ",.3f", unit: str = " x"
+) -> Verdict:
     """The verdict on a ratio that should be low."""
     return Verdict(
-        number=number, goal=goal, reached=f"{spread(figure, form)} x", wanted=f"<= {wanted:g} x",
+        number=number, goal=goal, reached=f"{spread(figure, form)}{unit}", wanted=f"<= {wanted:g}{unit}",
         met=figure.median <= wanted,
     )  # fmt: skip
 
@@ -113,7 +123,7 @@ def goals(tables: Sequence[Table]) -> Table:
         title="Goals",
         columns=["goal", "what", "reached", "wanted", "verdict"],
         rows=[
-            *([str(one.number), one.goal, one.reached, one.wanted, one.word] for one in verdicts),
+            *([one.label, one.goal, one.reached, one.wanted, one.word] for one in verdicts),
             *(["", table.title, "", "", "FAILED, see above"] for table in tables if table.failed),
         ],
     )

@@ -46,7 +46,9 @@ def journal(bench: Bench, size: Size) -> Table:
         for one, kept in pairs
     ]
     on_disk = results.figure(pairs[0][1].label, lambda measured: measured["disk"] / measured["contacts"])
-    verdicts.append(at_most(12, f"bytes a contact on the disk, chunk {CHUNK}", on_disk, 12))
+    verdicts.append(
+        at_most(12, f"bytes a contact on the disk, chunk {CHUNK}", on_disk, 12, form=",.1f", unit="")
+    )
     contenders = [one for pair in pairs for one in pair]
     return Table(
         title=f"A durable journal: {size.contacts:,} scattered contacts in campaigns of {CHUNK}, {CONCURRENCY} at once",

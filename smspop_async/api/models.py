@@ -101,6 +101,8 @@ class CampaignResult:
 
 def _count(value: object) -> int:
     """Read a count that may come as a number, a text or not at all; anything else counts as 0."""
+    if type(value) is int:  # as documented
+        return max(0, value)
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return 0
     try:

@@ -52,13 +52,13 @@ class Pump:
         """Whether `turn` would wait: asking first saves the common case a coroutine."""
         return bool(self._queue) or self._clock() >= self._closes
 
-    @property
-    def is_overfull(self) -> bool:
-        """The same for work that follows a piece of the same worker: it may begin in a second window.
+    def has_lasted(self, windows: int) -> bool:
+        """Tell whether this turn of the loop has lasted so many windows.
 
-        It would hold up more than itself if it waited as often as others: all workers need the next chunk.
+        For work to which to wait costs more than itself: a reply of a few contacts, which is read in the time that a
+        place in the queue takes, or the next chunk, which all workers need, behind a piece of the same worker.
         """
-        return self._clock() >= self._closes + self._budget
+        return self._clock() >= self._closes + (windows - 1) * self._budget
 
     async def turn(self) -> None:
         """Wait until a piece of work may begin: at once, unless this turn of the loop has done enough.

@@ -46,6 +46,10 @@ from smspop_async.errors import (
 from smspop_async.events import CampaignRetried, CampaignSubmitted, Observer, is_heard, notify, tell
 from smspop_async.mask import Redactor
 
+_SMALL: Final = 8_192
+"""Bytes of a reply, some 150 contacts, below which it is read in the time that waiting for a turn would cost."""
+_SMALL_WITHIN: Final = 4
+"""Windows of a turn of the loop in which such a reply may be read."""
 _ABANDONED: Final = "The run stopped before this campaign was submitted."
 _NEVER_LEFT: Final = "Nothing was sent; trying again is safe."
 _MAY_HAVE_LEFT: Final = (
@@ -255,7 +259,7 @@ class Submitter:
             except NoReplyError as failure:
                 return no_reply(failure, outgoing)
         pump, reply = self.pump, attempt.reply
-        if pump.is_full:
+        if pump.has_lasted(_SMALL_WITHIN) if len(reply.body) < _SMALL else pump.is_full:
             try:
                 await pump.turn()
             except BaseException:

@@ -34,6 +34,8 @@ _TURN: Final = 0.0005
 """Seconds of reading between two turns of the loop."""
 FIRST_SLAB: Final = 250
 """Rows read at first, when every piece of memory is touched for the first time."""
+_PULLED_WITHIN: Final = 2
+"""Windows of a turn of the loop in which a slab may be sorted."""
 _SMALLEST_SLAB: Final = 100
 _LARGEST_SLAB: Final = 2_000
 _JUNK: Final = 64
@@ -351,7 +353,7 @@ class Intake(ChunkSource):
         result: Sorted | None = None
         took = 0.0
         while result is None:
-            if self._pump.is_overfull:
+            if self._pump.has_lasted(_PULLED_WITHIN):
                 with anyio.CancelScope(shield=True):  # rows that were read must be entered
                     await self._pump.turn()
             self._pump.begin()

@@ -38,6 +38,8 @@ _SUBMITTED: Final = re.compile(f"[0-9]{{{SHORTEST},{LONGEST}}}")
 _STEPS_ALLOWED: Final = 2
 _LINES_A_STEP: Final = 8
 """Rows that are not canonical are stepped over, about 1 µs each, while they are fewer than one in so many."""
+_WORTH_BOXES: Final = 8
+"""Rows from which on it is faster to look at columns (measured)."""
 _LIBRARY_LIMIT: Final = 250
 """The phone library refuses longer texts (its ``_MAX_INPUT_STRING_LENGTH``)."""
 
@@ -89,7 +91,7 @@ class Normaliser:
         if not values:
             return Scan(numbers=[], undecided=[])
         texts, text = joined(values, text)
-        if not _in_boxes(self._plan.boxes, text, len(texts)):
+        if len(texts) < _WORTH_BOXES or not _in_boxes(self._plan.boxes, text, len(texts)):
             texts, text = one_a_line(texts, text)
             set_aside = _not_canonical(self._plan, text)
             if set_aside is None:

@@ -108,12 +108,12 @@ async def test_time_that_others_spend_counts_as_well():
     assert not work.pump.is_full
 
 
-async def test_what_follows_a_piece_may_begin_in_a_second_window_and_not_in_a_third():
-    """Who needs the next chunk goes on where others wait, until the turn has lasted twice as long."""
+async def test_what_would_lose_by_waiting_may_begin_in_a_later_window():
+    """It goes on where others wait, until the turn has lasted as many windows as it is given."""
     work = Work()
     seen = []
     for _ in range(4):
-        seen.append((work.pump.is_full, work.pump.is_overfull))
+        seen.append((work.pump.is_full, work.pump.has_lasted(2), work.pump.has_lasted(3)))
         work.pump.begin()
         work.now += 0.75
-    assert seen == [(False, False), (False, False), (True, False), (True, True)]
+    assert seen == [(False,) * 3, (False,) * 3, (True, False, False), (True, True, False)]

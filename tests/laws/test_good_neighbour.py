@@ -36,7 +36,7 @@ class Counted(Pump):
 async def test_no_turn_of_the_loop_does_more_than_its_budget() -> None:
     """Sixteen campaigns at once, read, sorted and settled: no turn does more pieces than fit into two windows, and one.
 
-    A reply is read in the first window only; what is pulled behind it may still begin in a second.
+    A reply of hundreds is read in the first window only; what is pulled behind it may still begin in a second.
     """
     contacts = [fake_number(row) for row in range(8_000)]
     pump = Counted()
@@ -46,7 +46,7 @@ async def test_no_turn_of_the_loop_does_more_than_its_budget() -> None:
     ):
         sms._submitter = evolve(sms._submitter, pump=pump)
         report = await sms.send(
-            contacts, message="Hello!", sender_id="BRAND1", chunk_size=50, max_concurrency=16
+            contacts, message="Hello!", sender_id="BRAND1", chunk_size=200, max_concurrency=16
         )
     assert report.counts[Status.SENT] == len(contacts)
     pieces = len(report.campaigns)
