@@ -3,9 +3,9 @@
 What a `ClientSession` does for a request is meant for every request there is: it merges headers, looks up cookies
 and credentials, makes a request and a response object, a coroutine for the redirects, a task for a slow
 body. For ours, which are all alike, that is more work than all the rest of HTTP (measured: 105 to 137 microseconds
-through a session, 52 without its layers). So a request of ours takes a connection from the session's connector, writes one text that
-was made ready once, and reads the reply from the connection's parser. What makes an HTTP client worth having stays
-aiohttp's: the pool, names, TLS, the parser of replies, decompression and its bounds.
+through a session, 52 without its layers). So a request of ours takes a connection from the session's connector,
+writes one text that was made ready once, and reads the reply from the connection's parser. What makes an HTTP client
+worth having stays aiohttp's: the pool, names, TLS, the parser of replies, decompression and its bounds.
 
 The layered way is the plain twin, and the tests of the wire run on both. It is taken
 
