@@ -90,7 +90,7 @@ class Outgoing:
     __slots__ = ("_connections", "body", "deadline", "flag", "reused")
 
     def __init__(self, body: bytes, connections: Connections) -> None:
-        self.body = body
+        self.body: bytes = body
         self._connections = connections
         self.deadline: Deadline | None = None
         """The time limits of the request, which are watched from the write on."""

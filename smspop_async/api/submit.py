@@ -98,10 +98,10 @@ class Attempt:
         self.reply: Reply | None = None
         self.verdict: Verdict | None = None
         """What the last request came to; None while one is under way."""
-        self.count = 0
-        self.claimed = False
+        self.count: int = 0
+        self.claimed: bool = False
         """Whether the intent to send is written down."""
-        self.throttled = 0
+        self.throttled: int = 0
         """How often it was turned away by a rate limit."""
 
     @property

@@ -206,6 +206,7 @@ class AheadSource(StoredSource):
         self._planner = planner
         self._numbered = numbered
         self._kept = 0
+        self.failure: ContactSourceError | None = None
 
     async def prepare(self, tell: Tell) -> None:
         """Write all contacts down.
