@@ -29,7 +29,7 @@ from typing import Final, TypeAlias
 
 import aiohttp
 from aiohttp import hdrs
-from aiohttp.client import ClientSession
+from aiohttp.client import ClientSession  # the name in the package is the one that is replaced
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import BaseConnector, Connection
 from aiohttp.payload import BytesPayload
@@ -39,18 +39,18 @@ from yarl import URL
 from smspop_async.api.reply import READ_BUFFER, Reply, read_capped
 from smspop_async.api.sendflag import Outgoing
 
-Ssl: TypeAlias = SSLContext | bool | aiohttp.Fingerprint
+Trust: TypeAlias = SSLContext | bool | aiohttp.Fingerprint
 """How TLS is checked, as a request takes it."""
 
-_SESSION: Final = ClientSession
-"""By the name of its module: that in the package is the one that is replaced."""
 _NOBODY: Final = object()
 
 
 def _aiohttps_own(name: str) -> object:
     """A method between a caller and the network, unless somebody has put another in its place before."""
-    method = vars(_SESSION).get(name)
-    is_own = getattr(method, "__module__", "") == _SESSION.__module__ and not hasattr(method, "__wrapped__")
+    method = vars(ClientSession).get(name)
+    is_own = getattr(method, "__module__", "") == ClientSession.__module__ and not hasattr(
+        method, "__wrapped__"
+    )
     return method if is_own else _NOBODY
 
 
@@ -98,16 +98,16 @@ class Exchange:
         ssl: How TLS is checked.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, ssl: Ssl) -> None:
+    def __init__(self, session: aiohttp.ClientSession, ssl: Trust) -> None:
         self._session = session
         self._ssl = ssl
         self._address: _Address | None = None
 
     def is_private(self) -> bool:
         """Tell whether nobody looks on, or answers in the network's place."""
-        session, layers = self._session, vars(_SESSION)
+        session, layers = self._session, vars(ClientSession)
         return (
-            type(session) is _SESSION
+            type(session) is ClientSession
             and not session.trace_configs
             and layers["post"] is _POST
             and layers["_request"] is _REQUEST

@@ -19,7 +19,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
-from ssl import SSLContext, SSLError
+from ssl import SSLError
 from threading import get_ident
 from typing import TypedDict
 
@@ -29,7 +29,7 @@ from attrs import frozen
 from yarl import URL
 
 from smspop_async.api.deadlines import SILENCE, TOTAL, Deadline, Deadlines
-from smspop_async.api.exchange import Exchange, fits
+from smspop_async.api.exchange import Exchange, Trust, fits
 from smspop_async.api.reply import READ_BUFFER, NoReplyError, Reply, read_capped
 from smspop_async.api.sendflag import Connections, FlaggedPayload, Outgoing, SendFlag
 from smspop_async.config import Timeouts
@@ -38,7 +38,7 @@ from smspop_async.errors import ConfigurationError
 STALE_LIMIT = 2
 """Stale connections met before connections are no longer re-used."""
 
-Ssl = SSLContext | bool | aiohttp.Fingerprint | None
+Ssl = Trust | None
 
 
 class _PerRequest(TypedDict):
@@ -46,7 +46,7 @@ class _PerRequest(TypedDict):
 
     allow_redirects: bool
     proxy: str | None
-    ssl: SSLContext | bool | aiohttp.Fingerprint
+    ssl: Trust
 
 
 @frozen(kw_only=True)

@@ -20,9 +20,9 @@ from smspop_async.journal.base import (
     RejectedRow,
     SendPlan,
     SendState,
-    StaleClaimError,
 )
 from smspop_async.journal.schema import chunk_id
+from smspop_async.journal.swaps import check_swapped
 
 SECOND_TRY = "it was not found, and a second try was asked for"
 LEFT_BEHIND = "the process that was sending this campaign died; it may have been sent"
@@ -179,7 +179,7 @@ def claim_second(
     _retire(connection, first, first_token, now, SECOND_TRY, ChunkState.UNKNOWN)
     if connection.execute("SELECT count(*) FROM chunk WHERE id = ?", (chunk,)).fetchone()[0] == 0:
         insert_chunks(connection, send=send, chunks=[by])
-    _swapped(
+    check_swapped(
         connection.execute(
             "UPDATE chunk SET state = 'submitting', token = ?, claimed_at = ?, changed_at = ?, note = ''"
             " WHERE id = ? AND state IN ('planned', 'replaced')",
@@ -215,7 +215,7 @@ def _retire(
     where = f"id = ? AND token = ? AND state IN ({places})"
     update = f"UPDATE chunk SET state = 'replaced', changed_at = ?, note = ? WHERE {where}"  # noqa: S608
     values = (now, packing.pack_text(words), chunk, token, *(state.value for state in states))
-    _swapped(connection.execute(update, values))
+    check_swapped(connection.execute(update, values))
 
 
 def give_up_claims(connection: sqlite3.Connection, *, now: float) -> None:
@@ -225,13 +225,6 @@ def give_up_claims(connection: sqlite3.Connection, *, now: float) -> None:
         " WHERE state = 'submitting'",
         (Status.UNKNOWN.value, LEFT_BEHIND, now, LEFT_BEHIND),
     )
-
-
-def _swapped(cursor: sqlite3.Cursor) -> None:
-    if cursor.rowcount != 1:
-        raise StaleClaimError(
-            "The chunk does not stand in the journal as this run left it; it was not submitted."
-        )
 
 
 def _phrase(connection: sqlite3.Connection, body: str) -> int:

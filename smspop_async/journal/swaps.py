@@ -63,10 +63,19 @@ def swap(connection: sqlite3.Connection, swaps: Sequence[Swap]) -> None:
         rows = 1 << (len(some) - 1).bit_length()
         values = [value for each in some for value in each.values]
         values += _NOTHING * (rows - len(some))
-        if connection.execute(_update(rows), values).rowcount != len(some):
-            raise StaleClaimError(
-                "The chunk does not stand in the journal as this run left it; it was not submitted."
-            )
+        check_swapped(connection.execute(_update(rows), values), len(some))
+
+
+def check_swapped(cursor: sqlite3.Cursor, chunks: int = 1) -> None:
+    """See that a statement has changed so many chunks.
+
+    Raises:
+        StaleClaimError: it has changed fewer.
+    """
+    if cursor.rowcount != chunks:
+        raise StaleClaimError(
+            "The chunk does not stand in the journal as this run left it; it was not submitted."
+        )
 
 
 def claiming(*, chunk: int, token: int, now: float) -> Swap:

@@ -97,7 +97,7 @@ async def test_a_session_of_another_class_is_not_passed_by() -> None:
 
 
 async def test_who_traces_a_borrowed_session_sees_every_request() -> None:
-    """Traces are heard of each campaign, also where they are added when the client is in use."""
+    """A trace is told of each campaign: the short way, on which it would hear nothing, is not taken."""
     seen: list[str] = []
 
     async def started(_: object, __: object, params: aiohttp.TraceRequestStartParams) -> None:
