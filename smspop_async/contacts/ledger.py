@@ -63,7 +63,7 @@ class PlainNumbers:
 
     def __contains__(self, number: str) -> bool:
         key = key_of(number)
-        page = self._pages.get(key >> LOW_BITS)
+        page = self._page(key >> LOW_BITS)
         if page is None:
             return key in self._shards.get((key >> LOW_BITS) % SHARDS, ())
         place, bit = within_page(key)
@@ -86,11 +86,11 @@ class PlainNumbers:
     def add_key(self, key: int) -> bool:
         """Add one number, given as its key; False when it was in already."""
         head = key >> LOW_BITS
-        page = self._pages.get(head)
+        page = self._page(head)
         if page is None and self._eager:
             self._make_pages((head,))
             self._eager -= 1
-            page = self._pages[head]
+            page = self._page(head)
         if page is None:
             return not self._add_to_shards((key,))
         place, bit = within_page(key)
@@ -119,17 +119,20 @@ class PlainNumbers:
             again.sort()
         return again
 
+    def _page(self, head: int) -> Page | None:
+        """The page of a head, if it has one."""
+        return self._pages.get(head)
+
     def _pages_of(self, heads: Sequence[int]) -> Sequence[Page | None]:
         """The page of each head, as far as there are pages."""
-        pages = self._pages
         try:
-            return cast("tuple[Page, ...]", itemgetter(*heads)(pages))
+            return cast("tuple[Page, ...]", itemgetter(*heads)(self._pages))
         except KeyError:
             if self._eager:
-                new = list(islice((head for head in set(heads) if head not in pages), self._eager))
+                new = list(islice((head for head in set(heads) if self._page(head) is None), self._eager))
                 self._eager -= len(new)
                 self._make_pages(new)
-            return [*map(pages.get, heads)]
+            return [*map(self._page, heads)]
 
     def _make_pages(self, heads: Iterable[int]) -> None:
         """Make empty pages for heads that have none."""

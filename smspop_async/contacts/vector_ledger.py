@@ -30,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smspop_async.contacts import number_space as space
-from smspop_async.contacts.ledger import PlainNumbers
+from smspop_async.contacts.ledger import Page, PlainNumbers
 
 Column: TypeAlias = npt.NDArray[np.int64]
 Addresses: TypeAlias = npt.NDArray[np.int32]
@@ -67,6 +67,9 @@ class VectorNumbers(PlainNumbers):
         self._pool: npt.NDArray[np.uint8] = np.frombuffer(self._memory, np.uint8)
         self._used = 0
         self._table: Column = np.frombuffer(_lazy_memory(_WORD * ENTRIES), np.int64)
+
+    def __bool__(self) -> bool:
+        return bool(self._used) or super().__bool__()
 
     def add(self, numbers: Sequence[str], text: str | None = None) -> list[int]:
         """Add a slab, as `PlainNumbers.add` does."""
@@ -115,7 +118,7 @@ class VectorNumbers(PlainNumbers):
         found = self._look_up(heads)
         lost = (found >> _ADDRESS) != 1
         if np.count_nonzero(lost) and self._eager:
-            self._pages_of(heads[lost].tolist())
+            self._give_pages(heads[lost])
             found = self._look_up(heads)
             lost = (found >> _ADDRESS) != 1
         within = _WITHIN_PAGE.take(keys & ((1 << space.LOW_BITS) - 1))
@@ -129,23 +132,41 @@ class VectorNumbers(PlainNumbers):
         found: Column = self._table.take(heads & (ENTRIES - 1)) - (heads >> _OWNER << (_ADDRESS + 1))
         return found
 
+    def _give_pages(self, heads: Column) -> None:
+        """Make pages for heads that have none in the pool, as long as pages are made at first touch."""
+        new = np.unique(heads)
+        if self._pages:
+            new = new[[head not in self._pages for head in new.tolist()]]
+        new = new[: self._eager]
+        self._eager -= len(new)
+        self._make_pages(new)
+
     def _make_pages(self, heads: Iterable[int]) -> None:
-        table, pages = self._table, self._pages
-        plain: list[int] = []
-        first = begin = self._used
-        for head in heads:
-            entry = head & (ENTRIES - 1)
-            end = begin + space.PAGE_BYTES
-            if end > POOL_BYTES or table[entry]:
-                plain.append(head)
-                continue
-            table[entry] = head >> _OWNER << (_ADDRESS + 1) | _MADE | 8 * begin
-            pages[head] = self._memory[begin:end]
-            begin = end
-        self._used = begin
+        wanted = np.fromiter(heads, np.int64)
+        entries = wanted & (ENTRIES - 1)
+        free = np.zeros(len(wanted), np.bool_)
+        free[np.unique(entries, return_index=True)[1]] = True  # of several heads at one entry
+        free &= self._table[entries] == 0
+        room = (POOL_BYTES - self._used) // space.PAGE_BYTES
+        free[np.flatnonzero(free)[room:]] = False
+        ours = wanted[free]
+        first, end = self._used, self._used + space.PAGE_BYTES * len(ours)
+        begins = np.arange(first, end, space.PAGE_BYTES)
+        self._table[entries[free]] = ours >> _OWNER << (_ADDRESS + 1) | _MADE | 8 * begins
+        self._used = end
         # Memory that is read before it is written is given out twice: first a page of zeros, then one of its own.
-        self._pool[first:begin] = 0
-        super()._make_pages(plain)
+        self._pool[first:end] = 0
+        super()._make_pages(wanted[~free].tolist())
+
+    def _page(self, head: int) -> Page | None:
+        """The page of a head. One of the pool is put with the others when it is first asked for: few ever are."""
+        page = super()._page(head)
+        if page is None:
+            address = int(self._table[head & (ENTRIES - 1)]) - (head >> _OWNER << (_ADDRESS + 1))
+            if address >> _ADDRESS == 1:
+                begin = address % _MADE // 8
+                page = self._pages[head] = self._memory[begin : begin + space.PAGE_BYTES]
+        return page
 
 
 def _set(

@@ -157,7 +157,10 @@ def held(ledger: type[PlainNumbers], chunks_of_numbers: Iterator[list[str]]) -> 
 
 
 def pages(roster: Roster) -> int:
-    return len(roster._known._pages)
+    """How many pages there are, in a pool and apart."""
+    numbers = roster._known
+    pooled = numbers._used // PAGE_BYTES if isinstance(numbers, VectorNumbers) else 0
+    return pooled + sum(type(page) is bytearray for page in numbers._pages.values())
 
 
 @both
@@ -246,9 +249,21 @@ def test_a_full_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     chunk = [f"26377{tail:07}" for tail in range(0, 10**6, 997)]
     assert roster.admit(chunk).duplicates == []
     assert roster.admit(chunk).duplicates == list(range(len(chunk)))
-    kinds = [type(page) for page in roster._known._pages.values()]
-    assert kinds.count(memoryview) == 4096 // PAGE_BYTES
-    assert kinds.count(bytearray) == 100 - 4096 // PAGE_BYTES
+    assert len(roster._known._pages) == 100 - 4096 // PAGE_BYTES
+    assert pages(roster) == 100
+    assert all(roster.admit([number]).duplicates for number in chunk)
+    assert [type(page) for page in roster._known._pages.values()].count(memoryview) == 4096 // PAGE_BYTES
+    assert pages(roster) == 100
+    assert all(roster.admit(chunk[at : at + 50]).duplicates == list(range(50)) for at in range(0, 1000, 50))
+
+
+def test_heads_of_one_entry_in_one_slab() -> None:
+    """Of heads that meet in one entry of the table one gets a page of the pool, and all decide the same."""
+    roster = Roster(ledger=VectorNumbers)
+    chunk = [f"26{network}70{tail:07}" for tail in range(50) for network in ("33", "37", "73", "77")]
+    assert roster.admit(chunk).duplicates == []
+    assert roster.admit(chunk).duplicates == list(range(len(chunk)))
+    assert [roster.admit([number]).duplicates for number in chunk] == [[0]] * len(chunk)
 
 
 @pytest.mark.parametrize("width", range(9, 16))
