@@ -24,6 +24,7 @@ from smspop_async.api.pump import Pump
 from smspop_async.batch.chunks import Chunk, Chunker
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.config import is_count
+from smspop_async.contacts.number_space import Lines
 from smspop_async.contacts.numbers import PARSED_AT_ONCE, InvalidNumber, Normaliser
 from smspop_async.contacts.roster import Admission, Roster
 from smspop_async.contacts.sources import ContactRows, Slab
@@ -119,7 +120,7 @@ class Sorter:
         """Sort a slab: yields None wherever the loop may turn, and the result at the end."""
         scan = self._normaliser.scan(slab.values, slab.text)
         if not scan.undecided and isinstance(self._message, str):
-            yield self._admit_all(slab, cast("list[str]", scan.numbers), scan.text, self._message)
+            yield self._admit_all(slab, cast("list[str]", scan.numbers), scan.lines, self._message)
             return
         numbers = scan.numbers
         problems: dict[int, str] = {}
@@ -134,10 +135,10 @@ class Sorter:
                     yield None
         yield self._admit(slab, numbers, problems)
 
-    def _admit_all(self, slab: Slab, numbers: Sequence[str], text: str | None, message: str) -> Sorted:
+    def _admit_all(self, slab: Slab, numbers: Sequence[str], lines: Lines | None, message: str) -> Sorted:
         """The short way, for slabs in which every row is a number; most of them name nobody twice, either."""
-        first = self._book.enter(numbers, slab.lines, text)
-        admission = self._roster.admit(numbers, text)
+        first = self._book.enter(numbers, slab.lines, lines.text if lines is not None else None)
+        admission = self._roster.admit(numbers, lines)
         if admission.duplicates or admission.suppressed:
             good, excluded = _parted(range(len(numbers)), admission)
             return Sorted(

@@ -1,20 +1,21 @@
 r"""A slab of canonical numbers, recognised by its columns instead of its rows.
 
 A regular expression walks the rows, 75 ns each. But the lines of a list from one country are mostly of one width, so
-position ``i`` of every number is one extended slice of the joined text, ``text[i::width]``, and a question about all
-rows is one call of C a column, a nanosecond a row.
+that packed, two digits in a byte (`number_space.Lines`), pair ``i`` of every number is one extended slice,
+``packed[i::pairs]``, and a question about all rows is one call of C a column, a nanosecond a row. The packed slab is
+needed for finding duplicates anyhow.
 
 A *box* is a product of sets of digits, one for each position: Zimbabwe's ``7[1278]\d{7}`` is one, its
 ``7(?:[1278]\d|3[1-9]|51|9[01])\d{6}`` is the union of four. Such a union is what a numbering plan is made of, and it is
 asked of a slab in three steps, of which each must hold for all rows:
 
-1. *Positions on which all boxes agree* (the calling code): nothing is left when the allowed digits are deleted from the
-   column.
-2. *Lines*: with each digit replaced by 0, the text is the same line so many times. This proves at once that there are
-   as many lines as rows (a value with a line break in it would make two), that they are of one width, and that every
-   other position is a digit.
-3. *Positions on which they differ*: each box has a bit, a column is translated to the bits of the boxes that allow its
-   digit, and the columns, as long integers, are intersected. A row is in a box when a bit is left.
+1. *Lines*: the slab can be packed. This proves at once that there are as many lines as rows (a value with a line break
+   in it would make two), and that they are of one width. Nothing is left of it when all pairs of digits are deleted:
+   packing takes letters for digits, too.
+2. *Pairs on which all boxes agree* (most of the calling code): nothing is left when the allowed pairs are deleted from
+   the column. Of those at which anything may stand nothing is asked.
+3. *Pairs on which they differ*: each box has a bit, a column is translated to the bits of the boxes that allow its
+   pair, and the columns, as long integers, are intersected. A row is in a box when a bit is left.
 
 Boxes are not written down here: they are expanded from the patterns of the phone library's metadata, the eight largest
 of a length, and each is proven to be within those patterns before it is used. A slab that is in no boxes may still be
@@ -22,14 +23,15 @@ canonical. Then the regular expression of `plan` decides, whose verdicts this mo
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from math import prod
 from typing import Final, TypeAlias
 
 from attrs import field, frozen
 
-from smspop_async.contacts.digit_language import ANY_DIGIT, DigitLanguage, either
+from smspop_async.contacts.digit_language import DigitLanguage, either
+from smspop_async.contacts.number_space import Lines
 
 Box: TypeAlias = tuple[int, ...]
 """A bit mask of the ten digits for each position."""
@@ -38,39 +40,34 @@ VOTES: Final = 8
 """Boxes of one length: as many as a byte has bits."""
 EXPANDED: Final = 2_000
 """Boxes of a pattern before they are merged; a plan that takes more is left to the regular expression."""
-_ZEROS: Final = bytes.maketrans(b"123456789", b"000000000")
+_PAIRS: Final = bytes(tens << 4 | ones for tens in range(10) for ones in range(10))
+"""Two digits, packed."""
+_ZERO: Final = 1
+"""The mask of the digit that stands before numbers of an odd width."""
 
 
 @frozen(kw_only=True)
 class Boxes:
     """Up to eight boxes of one length."""
 
-    line: bytes = field(repr=False)
-    """What a line looks like when each digit is 0."""
+    width: int
+    """Of a line, with its line break."""
     agreed: tuple[tuple[int, bytes], ...] = field(repr=False)
-    """Positions at which all boxes allow the same digits, and these."""
+    """Columns of pairs in which all boxes allow the same but not all, and what they allow."""
     voted: tuple[tuple[int, bytes], ...] = field(repr=False)
-    """The other positions, each with a table from a digit to the boxes that allow it."""
+    """Those in which boxes differ, each with a table from a pair to the boxes that allow it."""
 
-    def hold(self, text: str, rows: int) -> bool:
-        """Whether every row is a line by itself and within a box.
-
-        Args:
-            text: The rows, a line break behind each.
-            rows: How many there are.
-        """
-        width = len(self.line)
-        if len(text) != rows * width or not text.isascii():
+    def hold(self, lines: Lines) -> bool:
+        """Whether every row is a line by itself and within a box."""
+        packed, rows, pairs = lines.packed, lines.rows, self.width // 2
+        if packed is None or lines.width != self.width or packed.translate(None, _PAIRS):
             return False
-        slab = text.encode()
-        for position, digits in self.agreed:
-            if slab[position::width].translate(None, digits):
+        for column, allowed in self.agreed:
+            if packed[column::pairs].translate(None, allowed):
                 return False
-        if slab.translate(_ZEROS) != self.line * rows:
-            return False
         left = -1
-        for position, table in self.voted:
-            left &= int.from_bytes(slab[position::width].translate(table), "little")
+        for column, table in self.voted:
+            left &= int.from_bytes(packed[column::pairs].translate(table), "little")
         return left < 0 or 0 not in left.to_bytes(rows, "little")
 
 
@@ -117,26 +114,30 @@ def _merged(boxes: set[Box]) -> set[Box]:
 
 
 def _compiled(boxes: Sequence[Box]) -> Boxes:
-    columns = list(enumerate(zip(*boxes, strict=True)))
+    width = len(boxes[0]) + 1
+    padded = boxes if width & 1 else [(_ZERO, *box) for box in boxes]
+    columns = [[_pairs(*box[at : at + 2]) for box in padded] for at in range(0, len(padded[0]), 2)]
     return Boxes(
-        line=b"0" * len(columns) + b"\n",
+        width=width,
         agreed=tuple(
-            (position, bytes(_digits(masks[0])))
-            for position, masks in columns
-            if len(set(masks)) == 1 and masks[0] != ANY_DIGIT
+            (column, allowed[0])
+            for column, allowed in enumerate(columns)
+            if len(set(allowed)) == 1 and allowed[0] != _PAIRS
         ),
-        voted=tuple((position, _table(masks)) for position, masks in columns if len(set(masks)) > 1),
+        voted=tuple(
+            (column, _table(allowed)) for column, allowed in enumerate(columns) if len(set(allowed)) > 1
+        ),
     )
 
 
-def _table(masks: Sequence[int]) -> bytes:
+def _table(allowed: Sequence[bytes]) -> bytes:
     table = bytearray(256)
-    for vote, mask in enumerate(masks):
-        for digit in _digits(mask):
-            table[digit] |= 1 << vote
+    for vote, pairs in enumerate(allowed):
+        for pair in pairs:
+            table[pair] |= 1 << vote
     return bytes(table)
 
 
-def _digits(mask: int) -> Iterator[int]:
-    """The digits of a mask as ASCII."""
-    return (ord("0") + digit for digit in range(10) if mask >> digit & 1)
+def _pairs(tens: int, ones: int) -> bytes:
+    """The pairs of digits that two masks allow, packed."""
+    return bytes(pair for pair in _PAIRS if tens >> (pair >> 4) & 1 and ones >> (pair & 15) & 1)

@@ -24,6 +24,7 @@ from smspop_async.contacts.number_space import (
     LOW_BITS,
     PAGE_BYTES,
     Addresses,
+    Lines,
     addresses,
     key_of,
     packed,
@@ -69,19 +70,19 @@ class PlainNumbers:
         place, bit = within_page(key)
         return bool(page[place] & bit)
 
-    def add(self, numbers: Sequence[str], text: str | None = None) -> list[int]:
+    def add(self, numbers: Sequence[str], lines: Lines | None = None) -> list[int]:
         """Add a slab.
 
         Args:
             numbers: In any order, any of them more than once.
-            text: The same one a line, a line break behind each, where it is at hand.
+            lines: The same, where it is at hand.
 
         Returns:
             Offsets, ascending, of the numbers that were in already or stand earlier in the slab.
         """
         if len(numbers) < FEW:
             return [offset for offset, number in enumerate(numbers) if not self.add_key(key_of(number))]
-        return self._add_at(addresses(packed(numbers, text), len(numbers)), numbers)
+        return self._add_at(addresses(packed(numbers, lines), len(numbers)), numbers)
 
     def add_key(self, key: int) -> bool:
         """Add one number, given as its key; False when it was in already."""

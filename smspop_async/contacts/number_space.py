@@ -60,25 +60,59 @@ def within_page(key: int) -> tuple[int, int]:
     return HUNDREDS[key >> 8 & 0xFF] + EIGHTHS[last], BITS[last]
 
 
-def packed(numbers: Sequence[str], text: str | None) -> bytes:
-    r"""Put two digits in a byte.
+class Lines:
+    """A slab of rows as one text, and as packed digits once somebody asks for them.
+
+    Args:
+        text: The rows, a line break behind each.
+        rows: How many there are.
+    """
+
+    __slots__ = ("_packed", "rows", "text", "width")
+
+    def __init__(self, text: str, rows: int) -> None:
+        self.text: str = text
+        self.rows: int = rows
+        self.width: int = len(text) // rows
+        """Characters of a row with its line break, where all are of one width."""
+        self._packed: bytes | None = b""
+
+    @property
+    def packed(self) -> bytes | None:
+        """Two digits in a byte, a 0 before numbers of an odd width; a letter from A to F may stand for a digit.
+
+        None where rows are of different widths, or hold anything else.
+        """
+        if self._packed == b"":
+            self._packed = self._pack()
+        return self._packed
+
+    def _pack(self) -> bytes | None:
+        text, rows, width = self.text, self.rows, self.width
+        if len(text) != rows * width or text[width - 1 :: width] != "\n" * rows:
+            return None
+        if not width & 1:  # an odd number of digits, and the line break
+            text = "0" + text[:-1].replace("\n", "\n0")
+        try:
+            slab = bytes.fromhex(text)
+        except ValueError:
+            return None
+        return slab if len(slab) == rows * (width // 2) else None  # it skips blanks
+
+
+def packed(numbers: Sequence[str], lines: Lines | None) -> bytes:
+    """Put two digits in a byte.
 
     Args:
         numbers: A slab, not empty, of digits.
-        text: The same, a line break behind each, where it is at hand.
+        lines: The same, where it is at hand.
 
     Returns:
         Rows of equal length, with zeros before the number where it is shorter.
     """
-    rows = len(numbers)
-    if text is None:
-        text = "\n".join(numbers) + "\n"
-    width = len(text) // rows
-    if text[width - 1 :: width] != "\n" * rows:  # of different lengths
-        text = "".join([number.zfill(WIDEST) for number in numbers])
-    elif not width & 1:  # an odd number of digits, and the line break
-        text = "0" + text[:-1].replace("\n", "\n0")
-    return bytes.fromhex(text)
+    if lines is None:
+        lines = Lines("\n".join(numbers) + "\n", len(numbers))
+    return lines.packed or bytes.fromhex("".join([number.zfill(WIDEST) for number in numbers]))
 
 
 def addresses(slab: bytes, rows: int) -> Addresses:

@@ -26,6 +26,7 @@ from phonenumbers import PhoneNumberFormat, format_number, is_valid_number, pars
 from phonenumbers.phonenumberutil import SUPPORTED_REGIONS, NumberParseException
 
 from smspop_async.contacts.boxes import Boxes
+from smspop_async.contacts.number_space import Lines
 from smspop_async.contacts.plan import LONGEST, SHORTEST, Plan, plan_for
 from smspop_async.contacts.spelling import InvalidNumber, bare_lines, bare_spelling, joined, one_a_line
 from smspop_async.errors import ConfigurationError
@@ -53,8 +54,8 @@ class Scan:
     list when every row of it was canonical."""
     undecided: list[int]
     """Offsets of the rows that need `Normaliser.parse`, ascending."""
-    text: str | None = field(default=None, repr=False)
-    """All numbers, a line break behind each, where every row was decided and they are at hand in this form."""
+    lines: Lines | None = field(default=None, repr=False)
+    """All numbers as one text, where every row was decided and they are at hand in this form."""
 
 
 class Normaliser:
@@ -91,14 +92,15 @@ class Normaliser:
         if not values:
             return Scan(numbers=[], undecided=[])
         texts, text = joined(values, text)
-        if len(texts) < _WORTH_BOXES or not _in_boxes(self._plan.boxes, text, len(texts)):
+        lines = Lines(text, len(texts))
+        if lines.rows < _WORTH_BOXES or not _in_boxes(self._plan.boxes, lines):
             texts, text = one_a_line(texts, text)
             set_aside = _not_canonical(self._plan, text)
             if set_aside is None:
-                return _plain(self._plan, bare_lines(text), len(texts))
+                return _plain(self._plan, bare_lines(text), lines.rows)
             if set_aside:
                 return _stepped(self._plan, texts, set_aside, text)
-        return Scan(numbers=_own(texts), undecided=[], text=text)
+        return Scan(numbers=_own(texts), undecided=[], lines=lines)
 
     def parse(self, value: object) -> str:
         """Decide one value with the full parser.
@@ -152,9 +154,9 @@ def _known_region(region: object) -> str:
     )
 
 
-def _in_boxes(boxes: Mapping[int, Boxes], text: str, rows: int) -> bool:
-    those = boxes.get(len(text) // rows)
-    return those is not None and those.hold(text, rows)
+def _in_boxes(boxes: Mapping[int, Boxes], lines: Lines) -> bool:
+    those = boxes.get(lines.width)
+    return those is not None and those.hold(lines)
 
 
 def _not_canonical(plan: Plan, text: str) -> list[int] | None:
@@ -200,8 +202,8 @@ def _stepped(plan: Plan, lines: Sequence[str], set_aside: Sequence[int], origin:
 
 def _plain(plan: Plan, bare: str, rows: int) -> Scan:
     """The numbers of bare lines: canonical ones are made of them where that is safe, and the rest searched."""
-    text = _rewritten(plan, bare, rows)
-    set_aside = [] if _in_boxes(plan.boxes, text, rows) else _not_canonical(plan, text)
+    canonical = Lines(text := _rewritten(plan, bare, rows), rows)
+    set_aside = [] if _in_boxes(plan.boxes, canonical) else _not_canonical(plan, text)
     if set_aside is None:
         numbers = _found(plan, bare)
         return Scan(
@@ -212,12 +214,12 @@ def _plain(plan: Plan, bare: str, rows: int) -> Scan:
     lines.pop()
     if set_aside:
         return _stepped(plan, lines, set_aside, bare)
-    return Scan(numbers=_own(lines), undecided=[], text=text)
+    return Scan(numbers=_own(lines), undecided=[], lines=canonical)
 
 
 def _rewritten(plan: Plan, bare: str, rows: int) -> str:
     """The lines with a calling code before what is certainly a national number."""
-    if _in_boxes(plan.boxes_at_home, bare, rows):
+    if _in_boxes(plan.boxes_at_home, Lines(bare, rows)):
         return plan.calling_code + bare[:-1].replace("\n", "\n" + plan.calling_code) + "\n"
     text = "\n" + bare
     for head, code in plan.rewrites:

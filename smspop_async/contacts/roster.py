@@ -12,6 +12,7 @@ from itertools import islice
 from attrs import frozen
 
 from smspop_async.contacts.ledger import PlainNumbers
+from smspop_async.contacts.number_space import Lines
 
 _SLAB = 2000
 
@@ -67,17 +68,17 @@ class Roster:
             self._suppressed.add(slab)
             self._known.add(slab)
 
-    def admit(self, numbers: Sequence[str], text: str | None = None) -> Admission:
+    def admit(self, numbers: Sequence[str], lines: Lines | None = None) -> Admission:
         """Put the numbers on the roster that are neither on it nor suppressed.
 
         Args:
             numbers: A slab, in the order of its rows; 2,000 take about half a millisecond.
-            text: The same one a line, a line break behind each, where it is at hand: it saves joining them.
+            lines: The same, where it is at hand: it saves joining them.
 
         Returns:
             The offsets of the others.
         """
-        again = self._known.add(numbers, text)
+        again = self._known.add(numbers, lines)
         self._admitted += len(numbers) - len(again)
         if not again or not self._suppressed:
             return Admission(duplicates=again, suppressed=[])

@@ -71,11 +71,11 @@ class VectorNumbers(PlainNumbers):
     def __bool__(self) -> bool:
         return bool(self._used) or super().__bool__()
 
-    def add(self, numbers: Sequence[str], text: str | None = None) -> list[int]:
+    def add(self, numbers: Sequence[str], lines: space.Lines | None = None) -> list[int]:
         """Add a slab, as `PlainNumbers.add` does."""
         if len(numbers) < FEW:
-            return super().add(numbers, text)
-        addresses, owned = self._addresses(_keys(space.packed(numbers, text), len(numbers)))
+            return super().add(numbers, lines)
+        addresses, owned = self._addresses(_keys(space.packed(numbers, lines), len(numbers)))
         if owned is None:
             return [] if self._enter(np.sort(addresses)) else self._sort_out(addresses).tolist()
         ours = np.flatnonzero(owned)

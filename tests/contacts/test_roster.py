@@ -16,7 +16,7 @@ from smspop_async.contacts import ledger as module
 from smspop_async.contacts import roster as roster_module
 from smspop_async.contacts import vector_ledger
 from smspop_async.contacts.ledger import PlainNumbers
-from smspop_async.contacts.number_space import LOW_BITS, PAGE_BYTES
+from smspop_async.contacts.number_space import LOW_BITS, PAGE_BYTES, Lines
 from smspop_async.contacts.roster import Roster, ledger_at_hand
 from smspop_async.contacts.vector_ledger import VectorNumbers
 
@@ -53,8 +53,8 @@ class Twin:
         return duplicates, suppressed
 
 
-def lines(chunk: list[str]) -> str:
-    return "".join(number + "\n" for number in chunk)
+def lines(chunk: list[str]) -> Lines | None:
+    return Lines("".join(number + "\n" for number in chunk), len(chunk)) if chunk else None
 
 
 class RosterIsASet(RuleBasedStateMachine):
