@@ -259,6 +259,7 @@ def planned_chunk(chunk: Chunk) -> PlannedChunk:
         text=chunk.text,
         status=status,
         detail=chunk.doubt,
+        packed=chunk.packed,
     )
 
 

@@ -29,6 +29,8 @@ class Chunk:
     """Its place among the campaigns of a run, where that was decided ahead; else 0."""
     doubt: str = field(default="", repr=False)
     """Why its contacts may have been texted already, where a second try was asked for."""
+    packed: bytes | None = field(default=None, repr=False)
+    """The numbers with two digits in a byte, rows of one width, where they are at hand so: for the journal."""
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -67,21 +69,40 @@ class Chunker:
         self._groups: dict[str, _Group] = {}
         self._waiting = 0
 
-    def feed(self, text: str, rows: Sequence[int], numbers: Sequence[str]) -> Iterator[Chunk]:
-        """Add rows that all have `text`, and give out the chunks that are full now."""
+    def feed(
+        self, text: str, rows: Sequence[int], numbers: Sequence[str], packed: bytes | None = None
+    ) -> Iterator[Chunk]:
+        """Add rows that all have `text`, and give out the chunks that are full now.
+
+        Args:
+            text: What they are sent.
+            rows: Their positions in the input.
+            numbers: Their digits.
+            packed: The same with two digits in a byte, where they are at hand so.
+        """
         self._waiting += len(rows)
         group = self._groups.get(text)
         if group is not None:
+            packed = _appended(group, len(rows), packed)
             rows, numbers = group.extended(rows, numbers)
         size = self._size
         full = len(rows) // size * size
+        width = len(packed) // len(rows) if packed is not None else 0
         for at in range(0, full, size):
-            yield Chunk(rows=rows[at : at + size], numbers=numbers[at : at + size], text=text)
+            yield Chunk(
+                rows=rows[at : at + size],
+                numbers=numbers[at : at + size],
+                text=text,
+                packed=packed[at * width : (at + size) * width] if packed is not None else None,
+            )
         self._waiting -= full
         if full == len(rows):
             self._groups.pop(text, None)
         elif full or group is None:
-            self._groups[text] = _Group(rows=rows[full:], numbers=list(numbers[full:]))
+            rest = packed[full * width :] if packed is not None else None
+            self._groups[text] = _Group(rows=rows[full:], numbers=list(numbers[full:]), packed=rest)
+        else:
+            group.packed = packed
         while self._waiting > _GROUPS_HELD * size:
             yield self._take(next(iter(self._groups)))
 
@@ -93,7 +114,7 @@ class Chunker:
     def _take(self, text: str) -> Chunk:
         group = self._groups.pop(text)
         self._waiting -= len(group.rows)
-        return Chunk(rows=group.rows, numbers=group.numbers, text=text)
+        return Chunk(rows=group.rows, numbers=group.numbers, text=text, packed=group.packed)
 
 
 @define(kw_only=True)
@@ -102,6 +123,7 @@ class _Group:
 
     rows: Sequence[int]
     numbers: list[str]
+    packed: bytes | None
 
     def extended(self, rows: Sequence[int], numbers: Sequence[str]) -> tuple[Sequence[int], list[str]]:
         """Add rows, and return all. Consecutive rows stay a range, which costs nothing to keep and to cut."""
@@ -114,3 +136,10 @@ class _Group:
             self.rows = [*held, *rows]
         self.numbers.extend(numbers)
         return self.rows, self.numbers
+
+
+def _appended(group: _Group, rows: int, packed: bytes | None) -> bytes | None:
+    """The packed numbers of a group and of so many rows more; None where they are not all of one width."""
+    if group.packed is None or packed is None:
+        return None
+    return group.packed + packed if len(group.packed) * rows == len(packed) * len(group.rows) else None

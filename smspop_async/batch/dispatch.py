@@ -77,7 +77,12 @@ class Dispatcher:
         self._seq += 1
         self._tell_planned(self._seq, chunk)
         return Chunk(
-            rows=chunk.rows, numbers=chunk.numbers, text=chunk.text, seq=self._seq, doubt=chunk.doubt
+            rows=chunk.rows,
+            numbers=chunk.numbers,
+            text=chunk.text,
+            seq=self._seq,
+            doubt=chunk.doubt,
+            packed=chunk.packed,
         )
 
     def _tell_planned(self, seq: int, chunk: Chunk) -> None:

@@ -146,7 +146,8 @@ class Sorter:
                 chunks=self._cut(first, good, [numbers[at] for at in good], None),
             )
         rows = range(first, first + len(numbers))
-        return Sorted(excluded=(), chunks=list(self._chunker.feed(message, rows, numbers)))
+        packed = lines.packed if lines is not None else None
+        return Sorted(excluded=(), chunks=list(self._chunker.feed(message, rows, numbers, packed)))
 
     def _admit(self, slab: Slab, numbers: Sequence[str | None], problems: dict[int, str]) -> Sorted:
         texts = self._render(slab, problems)

@@ -110,6 +110,8 @@ class PlannedChunk:
     status: Status = Status.NOT_SUBMITTED
     """What its contacts are for now: UNKNOWN where this is a second try."""
     detail: str = field(default="", repr=False)
+    packed: bytes | None = field(default=None, repr=False)
+    """The numbers with two digits in a byte, rows of one width, where they are at hand so."""
 
 
 @frozen(kw_only=True)

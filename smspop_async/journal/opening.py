@@ -3,8 +3,10 @@
 One process owns a journal, by a lock on a file beside it. The operating system lets go of that lock when the process
 dies, however it dies; so whoever gets it knows that every chunk that is still `submitting` was left behind.
 
-A new journal is made in one transaction in SQLite's oldest mode, and turned to write-ahead logging after that: a file
-that has any bytes in it has our mark in its header, and one without the mark is not ours.
+A new journal is laid out under another name, without waiting for the disk, then written to the disk as a whole, and
+only then given its name. So whatever has the name and any bytes in it is whole and has our mark in its header, and what
+is without the mark is not ours. (In the place itself SQLite would wait for the disk eight times: for the tables, and
+again for the mode in which it writes.)
 
 The header is read as bytes, because SQLite leaves files beside what it opens, also beside what is not ours. But to
 close any descriptor of a file is to drop all locks that the process has on it (POSIX; fcntl(2)), those of SQLite too;
@@ -21,6 +23,7 @@ import threading
 import time
 from collections import Counter
 from pathlib import Path
+from tempfile import mkstemp
 from typing import TYPE_CHECKING, Final, cast
 
 from attrs import frozen
@@ -136,16 +139,13 @@ def read_only(path: Path) -> sqlite3.Connection:
             factory=_Reading,
         )
         connection.execute("BEGIN")
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
         _forget(file)
         raise explain(path, error) from None
     connection.file = file
-    if not tables:  # this process is making it at this moment
-        connection.close()
-        raise _empty(path)
     return connection
 
 
@@ -322,9 +322,8 @@ def _connect(path: Path, *, new: bool) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = 1")  # macOS: through the cache of the drive; elsewhere nothing
-        if new or not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            _lay_out(connection)
-        _check_whole(path, connection)
+        if not new:
+            _check_whole(path, connection)
         if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             # Where the file system cannot share memory, the old mode stays; there FULL can lose the last commit.
             connection.execute("PRAGMA synchronous = EXTRA")
@@ -340,14 +339,22 @@ def _connect(path: Path, *, new: bool) -> sqlite3.Connection:
 
 
 def _make(path: Path) -> bool:
-    """Make an empty file that only its owner can read, for it will hold numbers; False where there is a file."""
+    """Make a journal that only its owner can read, for it will hold numbers; False where there is one."""
+    found = _stat(path)
+    if found is not None and found.st_size:
+        return False
+    descriptor, name = mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    draft = Path(name)
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except FileExistsError:
-        if path.stat().st_size:
-            return False
-        path.chmod(0o600)
-        return True
+        try:
+            _lay_out(draft)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
     _sync_folder(path.parent)
     return True
 
@@ -366,18 +373,26 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _lay_out(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {VERSION}")
-    for table in TABLES:
-        connection.execute(table)
-    connection.execute("COMMIT")
+def _lay_out(draft: Path) -> None:
+    """Write an empty journal into a file of which nobody knows yet."""
+    connection = sqlite3.connect(draft, isolation_level=None)
+    try:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA journal_mode = OFF")
+        connection.execute("BEGIN")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        for table in TABLES:
+            connection.execute(table)
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode = WAL")
+    finally:
+        connection.close()
 
 
 def _check_whole(path: Path, connection: sqlite3.Connection) -> None:
-    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if not tables or connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise JournalError(
             f"The journal {path} is damaged. It is left as it is: restore it from a copy, or look in the dashboard "
             "for what was sent."

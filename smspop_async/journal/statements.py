@@ -125,7 +125,7 @@ def insert_chunks(connection: sqlite3.Connection, *, send: int, chunks: Sequence
                 chunk.status.value,
                 packing.pack_text(chunk.detail),
             )
-            contacts += (at, packing.pack_rows(chunk.rows), packing.pack_numbers(chunk.numbers))
+            contacts += (at, packing.pack_rows(chunk.rows), packing.pack_numbers(chunk.numbers, chunk.packed))
         connection.execute(_insert_chunks(len(some)), rows)
         connection.execute(_insert_contacts(len(some)), contacts)
 

@@ -52,6 +52,13 @@ class Disk:
         """Remember that something is known at this moment."""
         self.did(Step("note", note=what))
 
+    def place(self, name: str, content: bytes) -> None:
+        """Have a file that was written, flushed and named elsewhere."""
+        self.files[name] = bytearray(content)
+        self.did(Step("create", name=name))
+        self.did(Step("write", name=name, data=content))
+        self.did(Step("sync", name=name))
+
     def found_after(self, count: int, survives: "Survives") -> dict[str, bytes]:
         """The files after so many steps and a power cut."""
         files: dict[str, _Surface] = {}

@@ -77,7 +77,7 @@ def test_an_sqlite_that_is_too_old_is_told_before_anything_is_made(folder, monke
     words = refusal(own, folder / "journal.db")
     assert "3.33" in words
     assert "3.32.3" in words
-    assert list(folder.iterdir()) == []
+    assert [file.name for file in folder.iterdir()] == ["j.db.lock"]
 
 
 @pytest.mark.parametrize("call", ANY_FILE)
@@ -174,16 +174,15 @@ def test_an_empty_file_becomes_a_journal_that_only_its_owner_reads(folder):
     assert os.name == "nt" or stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_file_with_our_mark_and_nothing_else_is_laid_out(folder):
-    """There is nothing in it that could be lost."""
+def test_a_file_with_our_mark_and_nothing_else_is_damaged(folder):
+    """A journal is whole from the moment that it has its name, so that something was lost from this one."""
     path = folder / "j.db"
     connection = sqlite3.connect(path)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute("CREATE TABLE gone (x)")
     connection.execute("DROP TABLE gone")
     connection.close()
-    own(path).close()
-    assert list_sends(path) == []
+    assert "is damaged" in refusal(own, path)
 
 
 def test_the_log_of_a_journal_that_was_moved_is_not_destroyed(folder):
@@ -535,14 +534,23 @@ def test_a_journal_is_let_go_of_whatever_goes_wrong(folder, monkeypatch):
     own(path).close()
 
 
-def test_a_journal_that_was_never_laid_out_is_laid_out_next_time(folder, monkeypatch):
-    """An empty file is all that a death in the middle of making one leaves."""
+def test_a_journal_that_cannot_be_laid_out_leaves_nothing(folder, monkeypatch):
+    """A journal has its name only when all of it is on the disk, so that the next one finds nothing in its way."""
     path = folder / "j.db"
     with monkeypatch.context() as patch:
         patch.setattr(opening, "TABLES", ("CREATE TABLE a (x)", "no SQL"))
         assert "cannot be used (SQLITE_ERROR)" in refusal(own, path)
-    assert path.read_bytes() == b""
+    assert [file.name for file in folder.iterdir()] == ["j.db.lock"]
     own(path).close()
+    assert list_sends(path) == []
+
+
+def test_an_empty_file_becomes_a_journal_of_its_owner_alone(folder):
+    """Whoever made the file, what stands in it from now on is for its owner."""
+    path = folder / "j.db"
+    path.touch(mode=0o644)
+    own(path).close()
+    assert path.stat().st_mode & 0o777 == 0o600
     assert list_sends(path) == []
 
 
@@ -698,15 +706,15 @@ def test_a_folder_that_cannot_be_synchronised(folder, monkeypatch, refused):
     assert asked
 
 
-def test_the_name_of_a_new_journal_is_durable_with_it(folder, monkeypatch):
-    """The folder is synchronised: else a power cut could take the whole file, with all claims in it."""
+def test_a_new_journal_is_durable_before_its_name_and_its_name_before_it_is_used(folder, monkeypatch):
+    """First the file is synchronised, then the folder: else a power cut could take either, with all claims in it."""
     synced = []
     real = os.fsync
 
     def fsync(descriptor):
-        synced.append(os.fstat(descriptor).st_ino)
+        synced.append((os.fstat(descriptor).st_ino, (folder / "j.db").exists()))
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
     own(folder / "j.db").close()
-    assert synced == [folder.stat().st_ino]
+    assert synced == [((folder / "j.db").stat().st_ino, False), (folder.stat().st_ino, True)]

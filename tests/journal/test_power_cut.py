@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,7 +75,13 @@ async def recorded(path: Path, monkeypatch, change: Callable[[str], str], extra:
     name = f"disk-{next(_names)}"
     vfs = DiskVFS(disk, name)
 
-    def connect(database, **_):
+    laid_out = sqlite3.connect
+
+    def connect(database, **words):
+        if database != path:  # a draft, which becomes the journal when all of it is on the real disk
+            return laid_out(database, **words)
+        if str(path) not in disk.files:
+            disk.place(str(path), path.read_bytes())
         connection = OnDisk(disk, str(database), name, change)
         connection.execute(extra)
         return connection
