@@ -137,7 +137,8 @@ class Sorter:
 
     def _admit_all(self, slab: Slab, numbers: Sequence[str], lines: Lines | None, message: str) -> Sorted:
         """The short way, for slabs in which every row is a number; most of them name nobody twice, either."""
-        first = self._book.enter(numbers, slab.lines, lines.text if lines is not None else None)
+        packed = lines.packed if lines is not None else None
+        first = self._book.enter(numbers, slab.lines, packed)
         admission = self._roster.admit(numbers, lines)
         if admission.duplicates or admission.suppressed:
             good, excluded = _parted(range(len(numbers)), admission)
@@ -146,7 +147,6 @@ class Sorter:
                 chunks=self._cut(first, good, [numbers[at] for at in good], None),
             )
         rows = range(first, first + len(numbers))
-        packed = lines.packed if lines is not None else None
         return Sorted(excluded=(), chunks=list(self._chunker.feed(message, rows, numbers, packed)))
 
     def _admit(self, slab: Slab, numbers: Sequence[str | None], problems: dict[int, str]) -> Sorted:

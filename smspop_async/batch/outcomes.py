@@ -23,6 +23,7 @@ from attrs import field, frozen
 
 from smspop_async.api.columns import StatusColumn
 from smspop_async.api.models import Status
+from smspop_async.contacts.number_space import unpacked
 from smspop_async.mask import mask_number
 
 _SPILL: Final = 8 * 2**20
@@ -31,6 +32,8 @@ _PAIRS: Final = 2**20
 """Distinct explanations that are kept; further ones are replaced by a general one."""
 _LINES: Final = "L"
 _JSON: Final = "J"
+_EVEN: Final = b"E%c%b"
+"""Numbers of one length, two digits in a byte: how many bytes each has, and all of them."""
 _BYTE: Final = 255
 _TOO_MANY: Final = "the explanation was not kept: the run has too many different ones"
 
@@ -67,18 +70,18 @@ class OutcomeBook:
         return len(self._column)
 
     def enter(
-        self, numbers: Sequence[str], lines: Sequence[int] | None = None, text: str | None = None
+        self, numbers: Sequence[str], lines: Sequence[int] | None = None, digits: bytes | None = None
     ) -> int:
         """Add rows, not settled yet, and return the index of the first.
 
         Args:
             numbers: One text for each row.
             lines: The line of each row in its file, if it has one.
-            text: The same numbers with a line break behind each, where they are digits and at hand so.
+            digits: The same numbers as `Lines.packed` gives them, where they are digits and at hand so.
         """
         first = len(self._column)
         if numbers:
-            packed = _pack(numbers) if text is None else f"{_LINES}{text[:-1]}".encode()
+            packed = _pack(numbers) if digits is None else _EVEN % (len(digits) // len(numbers), digits)
             self._starts.append(first)
             self._slabs.append((len(numbers), self._keep(packed), _compact(lines)))
             self._column.frombytes(bytes(len(numbers) * self._column.itemsize))
@@ -240,7 +243,7 @@ class OutcomeBook:
 
 
 def _pack(numbers: Sequence[str]) -> bytes:
-    """Write rows as bytes. The first character tells the form: lines, or JSON for junk that holds line ends itself."""
+    """Write rows as bytes. The first tells the form: lines, or JSON for junk that holds line ends itself."""
     text = "\n".join(numbers)
     plain = text.count("\n") == len(numbers) - 1
     text = _LINES + text if plain else _JSON + json.dumps(list(numbers))
@@ -248,6 +251,8 @@ def _pack(numbers: Sequence[str]) -> bytes:
 
 
 def _unpack(packed: bytes) -> list[str]:
+    if packed[:1] == _EVEN[:1]:
+        return unpacked(packed[2:], packed[1])
     text = packed.decode("utf-8", "surrogatepass")
     rows: list[str] = text[1:].split("\n") if text[0] == _LINES else json.loads(text[1:])
     return rows

@@ -115,6 +115,17 @@ def packed(numbers: Sequence[str], lines: Lines | None) -> bytes:
     return lines.packed or bytes.fromhex("".join([number.zfill(WIDEST) for number in numbers]))
 
 
+def unpacked(slab: bytes, width: int) -> list[str]:
+    """The numbers of a slab whose rows were all of one length.
+
+    Args:
+        slab: As `Lines.packed` gives it, not empty.
+        width: Bytes of a row.
+    """
+    numbers = slab.hex("\n", width).split("\n")
+    return [number[1:] for number in numbers] if numbers[0].startswith("0") else numbers
+
+
 def addresses(slab: bytes, rows: int) -> Addresses:
     """Find head, place and bit of every number.
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from smspop_async.api.columns import StatusColumn
 from smspop_async.api.models import Status
+from smspop_async.contacts.number_space import unpacked
 
 _GAP: Final = "f"
 _EVEN: Final = 0xF0
@@ -58,8 +59,7 @@ def unpack_numbers(packed: bytes) -> list[str]:
         raise ValueError("the check sum of the numbers is wrong")
     if numbers[0] < _EVEN:
         return numbers.hex().rstrip(_GAP).split(_GAP)
-    rows = numbers[1:].hex(_GAP, numbers[0] - _EVEN).split(_GAP)
-    return [row[1:] for row in rows] if rows[0].startswith("0") else rows
+    return unpacked(numbers[1:], numbers[0] - _EVEN)
 
 
 def pack_text(text: str) -> str | bytes:

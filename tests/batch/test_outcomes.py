@@ -2,6 +2,7 @@
 
 import pickle
 import tempfile
+from itertools import chain
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,6 +12,7 @@ from smspop_async import Status
 from smspop_async.api.columns import StatusColumn
 from smspop_async.batch import outcomes as module
 from smspop_async.batch.outcomes import OutcomeBook
+from smspop_async.contacts.number_space import Lines
 
 CELL = st.one_of(st.text(max_size=20), st.integers(10**11, 10**12).map(str))
 SLAB = st.lists(CELL, min_size=0, max_size=8)
@@ -108,3 +110,15 @@ def test_the_columns_must_be_of_one_length():
     book.enter(["a", "b"])
     with pytest.raises(ValueError, match="2 rows"):
         book.settle([0, 1], StatusColumn.of([Status.SENT]), {})
+
+
+@pytest.mark.parametrize("width", range(9, 16))
+def test_numbers_that_are_packed_already(place, width):
+    """Rows given with their packed digits read as they were given, in memory, in the file and pickled."""
+    book = OutcomeBook()
+    slabs = [[f"{10 ** (width - 1) + 7 * (at + 100 * turn)}" for at in range(100)] for turn in range(3)]
+    for slab in slabs:
+        book.enter(slab, None, Lines("".join(f"{number}\n" for number in slab), len(slab)).packed)
+    book.settle_rest(Status.SENT, "")
+    for each in (book, pickle.loads(pickle.dumps(book))):
+        assert [outcome.phone_number for outcome in each.outcomes()] == [*chain(*slabs)]
