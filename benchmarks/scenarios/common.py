@@ -55,8 +55,8 @@ class Size:
 
 
 FULL = Size(
-    rounds=7, contacts=200_000, parsed=10_000, variety_rounds=3, loops=LOOPS,
-    by_chunk={1: 5_000, 50: 50_000, 500: 200_000, 5000: 400_000}, slow_chunks=2_400, slow_single=25, slow_rounds=2,
+    rounds=9, contacts=200_000, parsed=10_000, variety_rounds=5, loops=LOOPS,
+    by_chunk={1: 5_000, 50: 100_000, 500: 200_000, 5000: 1_000_000}, slow_chunks=2_400, slow_single=25, slow_rounds=2,
     offline_rounds=9, odd_strings=200_000, lag_rounds=3, lag_contacts=1_000_000, bare_lag_contacts=100_000,
     memory_contacts=(100_000, 1_000_000, 10_000_000), import_rounds=5,
 )  # fmt: skip
