@@ -343,7 +343,7 @@ def _make(path: Path) -> bool:
     found = _stat(path)
     if found is not None and found.st_size:
         return False
-    descriptor, name = mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    descriptor, name = mkstemp(prefix=".smspop-", dir=path.parent)
     draft = Path(name)
     try:
         try:
