@@ -30,6 +30,8 @@ LOW_BITS: Final = 16
 WIDEST: Final = 16
 """Digits of a row that holds any number (E.164: up to 15), an even number of them."""
 
+_TENS: Final = 0x10
+"""A byte below it begins with 0."""
 _VALUES: Final = [10 * (pair >> 4) + (pair & 15) for pair in range(256)]
 """What a byte of two packed digits means; those that are no digits are never looked up."""
 HUNDREDS: Final = [13 * value for value in _VALUES]
@@ -116,14 +118,16 @@ def packed(numbers: Sequence[str], lines: Lines | None) -> bytes:
 
 
 def unpacked(slab: bytes, width: int) -> list[str]:
-    """The numbers of a slab whose rows were all of one length.
+    """The numbers of packed rows: one of an odd length has a 0 before it, and none begins with 0 itself.
 
     Args:
-        slab: As `Lines.packed` gives it, not empty.
+        slab: Rows as `Lines.packed` gives them, not empty; of several slabs, where their rows are of one width.
         width: Bytes of a row.
     """
     numbers = slab.hex("\n", width).split("\n")
-    return [number[1:] for number in numbers] if numbers[0].startswith("0") else numbers
+    if min(slab[::width]) < _TENS:
+        return [number.removeprefix("0") for number in numbers]
+    return numbers
 
 
 def addresses(slab: bytes, rows: int) -> Addresses:

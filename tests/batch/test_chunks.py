@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 
 from rawserver import fake_number
 from smspop_async.batch.chunks import Chunk, Chunker
+from smspop_async.contacts.number_space import Lines
+from smspop_async.journal.packing import pack_numbers, unpack_numbers
 from smspop_async.batch.naming import campaign_name, campaign_token, new_run
 
 
@@ -67,3 +69,21 @@ def test_a_name_fits_and_ends_in_its_token(label, seq):
 def test_a_run_token_is_ten_base32_characters():
     """The choice is passed in."""
     assert new_run(lambda letters: letters[-1]) == "7" * 10
+
+
+@given(
+    size=st.integers(1, 40),
+    slabs=st.lists(st.tuples(st.integers(9, 15), st.integers(1, 30), st.booleans()), min_size=1, max_size=12),
+)
+def test_packed_numbers_are_those_of_their_chunk(size, slabs):
+    """However slabs of any lengths are put together and cut, what the journal is given to write reads as the numbers."""
+    chunker, chunks, row = Chunker(size), [], 0
+    for digits, count, at_hand in slabs:
+        numbers = [f"{10 ** (digits - 1) + row + at}" for at in range(count)]
+        lines = Lines("".join(f"{number}\n" for number in numbers), count)
+        chunks += chunker.feed("m", range(row, row + count), numbers, lines.packed if at_hand else None)
+        row += count
+    chunks += chunker.flush()
+    assert sum(map(len, chunks)) == row
+    for chunk in chunks:
+        assert unpack_numbers(pack_numbers(chunk.numbers, chunk.packed)) == list(chunk.numbers)
