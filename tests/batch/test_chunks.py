@@ -1,13 +1,13 @@
 """The push chunker: every row in exactly one chunk, rows of one text together, little held back."""
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rawserver import fake_number
 from smspop_async.batch.chunks import Chunk, Chunker
+from smspop_async.batch.naming import campaign_name, campaign_token, new_run
 from smspop_async.contacts.number_space import Lines
 from smspop_async.journal.packing import pack_numbers, unpack_numbers
-from smspop_async.batch.naming import campaign_name, campaign_token, new_run
 
 
 @given(
@@ -71,12 +71,14 @@ def test_a_run_token_is_ten_base32_characters():
     assert new_run(lambda letters: letters[-1]) == "7" * 10
 
 
+@example(size=40, slabs=[(12, 2, True), (11, 2, True)])
+@example(size=40, slabs=[(9, 2, True), (10, 2, True)])
 @given(
     size=st.integers(1, 40),
     slabs=st.lists(st.tuples(st.integers(9, 15), st.integers(1, 30), st.booleans()), min_size=1, max_size=12),
 )
 def test_packed_numbers_are_those_of_their_chunk(size, slabs):
-    """However slabs of any lengths are put together and cut, what the journal is given to write reads as the numbers."""
+    """However slabs of any lengths are put together and cut, what is packed of a chunk reads as its numbers."""
     chunker, chunks, row = Chunker(size), [], 0
     for digits, count, at_hand in slabs:
         numbers = [f"{10 ** (digits - 1) + row + at}" for at in range(count)]
