@@ -83,26 +83,22 @@ class Chunker:
         self._waiting += len(rows)
         group = self._groups.get(text)
         if group is not None:
-            packed = _appended(group, len(rows), packed)
-            rows, numbers = group.extended(rows, numbers)
+            rows, numbers, packed = group.extended(rows, numbers, packed)
         size = self._size
         full = len(rows) // size * size
-        width = len(packed) // len(rows) if packed is not None else 0
         for at in range(0, full, size):
             yield Chunk(
                 rows=rows[at : at + size],
                 numbers=numbers[at : at + size],
                 text=text,
-                packed=packed[at * width : (at + size) * width] if packed is not None else None,
+                packed=_piece(packed, len(rows), at, at + size),
             )
         self._waiting -= full
         if full == len(rows):
             self._groups.pop(text, None)
         elif full or group is None:
-            rest = packed[full * width :] if packed is not None else None
+            rest = _piece(packed, len(rows), full, len(rows))
             self._groups[text] = _Group(rows=rows[full:], numbers=list(numbers[full:]), packed=rest)
-        else:
-            group.packed = packed
         while self._waiting > _GROUPS_HELD * size:
             yield self._take(next(iter(self._groups)))
 
@@ -125,9 +121,15 @@ class _Group:
     numbers: list[str]
     packed: bytes | None
 
-    def extended(self, rows: Sequence[int], numbers: Sequence[str]) -> tuple[Sequence[int], list[str]]:
+    def extended(
+        self, rows: Sequence[int], numbers: Sequence[str], packed: bytes | None
+    ) -> tuple[Sequence[int], list[str], bytes | None]:
         """Add rows, and return all. Consecutive rows stay a range, which costs nothing to keep and to cut."""
-        held = self.rows
+        held, digits = self.rows, self.packed
+        if digits is not None and packed is not None and len(digits) * len(rows) == len(packed) * len(held):
+            self.packed = digits + packed
+        else:  # not at hand, or not of one width
+            self.packed = None
         if isinstance(held, range) and isinstance(rows, range) and held.stop == rows.start:
             self.rows = range(held.start, rows.stop)
         elif isinstance(held, list):
@@ -135,11 +137,12 @@ class _Group:
         else:
             self.rows = [*held, *rows]
         self.numbers.extend(numbers)
-        return self.rows, self.numbers
+        return self.rows, self.numbers, self.packed
 
 
-def _appended(group: _Group, rows: int, packed: bytes | None) -> bytes | None:
-    """The packed numbers of a group and of so many rows more; None where they are not all of one width."""
-    if group.packed is None or packed is None:
+def _piece(packed: bytes | None, rows: int, begin: int, end: int) -> bytes | None:
+    """Some of so many packed rows."""
+    if packed is None:
         return None
-    return group.packed + packed if len(group.packed) * rows == len(packed) * len(group.rows) else None
+    width = len(packed) // rows
+    return packed[begin * width : end * width]

@@ -23,7 +23,7 @@ from attrs import field, frozen
 
 from smspop_async.api.columns import StatusColumn
 from smspop_async.api.models import Status
-from smspop_async.contacts.number_space import unpacked
+from smspop_async.contacts.number_space import has_width, unpacked, with_width
 from smspop_async.mask import mask_number
 
 _SPILL: Final = 8 * 2**20
@@ -32,8 +32,6 @@ _PAIRS: Final = 2**20
 """Distinct explanations that are kept; further ones are replaced by a general one."""
 _LINES: Final = "L"
 _JSON: Final = "J"
-_EVEN: Final = b"E%c%b"
-"""Numbers of one length, two digits in a byte: how many bytes each has, and all of them."""
 _BYTE: Final = 255
 _TOO_MANY: Final = "the explanation was not kept: the run has too many different ones"
 
@@ -81,7 +79,7 @@ class OutcomeBook:
         """
         first = len(self._column)
         if numbers:
-            packed = _pack(numbers) if digits is None else _EVEN % (len(digits) // len(numbers), digits)
+            packed = _pack(numbers) if digits is None else with_width(digits, len(numbers))
             self._starts.append(first)
             self._slabs.append((len(numbers), self._keep(packed), _compact(lines)))
             self._column.frombytes(bytes(len(numbers) * self._column.itemsize))
@@ -251,8 +249,8 @@ def _pack(numbers: Sequence[str]) -> bytes:
 
 
 def _unpack(packed: bytes) -> list[str]:
-    if packed[:1] == _EVEN[:1]:
-        return unpacked(packed[2:], packed[1])
+    if has_width(packed):
+        return unpacked(packed)
     text = packed.decode("utf-8", "surrogatepass")
     rows: list[str] = text[1:].split("\n") if text[0] == _LINES else json.loads(text[1:])
     return rows

@@ -16,7 +16,6 @@ that its own numbers are on.
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from operator import itemgetter, length_hint
 from typing import Final, TypeAlias, cast
 
@@ -89,8 +88,7 @@ class PlainNumbers:
         head = key >> LOW_BITS
         page = self._page(head)
         if page is None and self._eager:
-            self._make_pages((head,))
-            self._eager -= 1
+            self._make_eagerly((head,))
             page = self._page(head)
         if page is None:
             return not self._add_to_shards((key,))
@@ -130,10 +128,14 @@ class PlainNumbers:
             return cast("tuple[Page, ...]", itemgetter(*heads)(self._pages))
         except KeyError:
             if self._eager:
-                new = list(islice((head for head in set(heads) if self._page(head) is None), self._eager))
-                self._eager -= len(new)
-                self._make_pages(new)
+                self._make_eagerly([head for head in set(heads) if self._page(head) is None])
             return [*map(self._page, heads)]
+
+    def _make_eagerly(self, heads: Sequence[int]) -> None:
+        """Make pages for heads that have none, as long as pages are made at first touch."""
+        new = heads[: self._eager]
+        self._eager -= len(new)
+        self._make_pages(new)
 
     def _make_pages(self, heads: Iterable[int]) -> None:
         """Make empty pages for heads that have none."""

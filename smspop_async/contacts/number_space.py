@@ -30,6 +30,8 @@ LOW_BITS: Final = 16
 WIDEST: Final = 16
 """Digits of a row that holds any number (E.164: up to 15), an even number of them."""
 
+_WIDTH: Final = 0xF0
+"""Added to the width of a row in bytes. It is on people's disks."""
 _TENS: Final = 0x10
 """A byte below it begins with 0."""
 _VALUES: Final = [10 * (pair >> 4) + (pair & 15) for pair in range(256)]
@@ -117,13 +119,24 @@ def packed(numbers: Sequence[str], lines: Lines | None) -> bytes:
     return lines.packed or bytes.fromhex("".join([number.zfill(WIDEST) for number in numbers]))
 
 
-def unpacked(slab: bytes, width: int) -> list[str]:
-    """The numbers of packed rows: one of an odd length has a 0 before it, and none begins with 0 itself.
+def with_width(slab: bytes, rows: int) -> bytes:
+    """Put before packed rows a byte that tells their width, and that no text and no number begins with.
 
     Args:
         slab: Rows as `Lines.packed` gives them, not empty; of several slabs, where their rows are of one width.
-        width: Bytes of a row.
+        rows: How many they are.
     """
+    return bytes((_WIDTH | len(slab) // rows,)) + slab
+
+
+def has_width(content: bytes) -> bool:
+    """Whether this is what `with_width` gives, and not digits or text in another form."""
+    return content[0] > _WIDTH
+
+
+def unpacked(content: bytes) -> list[str]:
+    """The numbers of what `with_width` gave: one of an odd length has a 0 before it, and none begins with 0 itself."""
+    width, slab = content[0] - _WIDTH, content[1:]
     numbers = slab.hex("\n", width).split("\n")
     if min(slab[::width]) < _TENS:
         return [number.removeprefix("0") for number in numbers]

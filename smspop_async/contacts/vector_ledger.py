@@ -122,7 +122,7 @@ class VectorNumbers(PlainNumbers):
         found = self._look_up(heads)
         lost = (found >> _ADDRESS) != 1
         if np.count_nonzero(lost) and self._eager:
-            self._give_pages(heads[lost])
+            self._make_eagerly([head for head in np.unique(heads[lost]).tolist() if head not in self._pages])
             found = self._look_up(heads)
             lost = (found >> _ADDRESS) != 1
         within = _WITHIN_PAGE.take(keys & ((1 << space.LOW_BITS) - 1))
@@ -135,15 +135,6 @@ class VectorNumbers(PlainNumbers):
         """The address of each head's page, with `_MADE` set and nothing above it; else there is none."""
         found: Column = self._table.take(heads & (ENTRIES - 1)) - (heads >> _OWNER << (_ADDRESS + 1))
         return found
-
-    def _give_pages(self, heads: Column) -> None:
-        """Make pages for heads that have none in the pool, as long as pages are made at first touch."""
-        new = np.unique(heads)
-        if self._pages:
-            new = new[[head not in self._pages for head in new.tolist()]]
-        new = new[: self._eager]
-        self._eager -= len(new)
-        self._make_pages(new)
 
     def _make_pages(self, heads: Iterable[int]) -> None:
         wanted = np.fromiter(heads, np.int64)
@@ -184,14 +175,15 @@ def _split(addresses: Addresses) -> tuple[Places, Bytes]:
 def _set(pool: Bytes, places: Places, held: Bytes, bits: Bytes) -> None:
     """Write bits to places that ascend. Those in one byte are put together: writing one by one would lose some."""
     shared = places[1:] == places[:-1]
-    few = np.count_nonzero(shared)
-    if few <= _FEW_SHARED:
-        pool[places] = held | bits
-        for at in np.flatnonzero(shared).tolist() if few else ():
-            pool[places[at]] |= bits[at]
+    count = np.count_nonzero(shared)
+    if count > _FEW_SHARED:
+        begins = np.concatenate(([0], np.flatnonzero(~shared) + 1))
+        pool[places[begins]] = held[begins] | np.bitwise_or.reduceat(bits, begins)
         return
-    begins = np.concatenate(([0], np.flatnonzero(~shared) + 1))
-    pool[places[begins]] = held[begins] | np.bitwise_or.reduceat(bits, begins)
+    pool[places] = held | bits
+    if count:
+        for at in np.flatnonzero(shared).tolist():
+            pool[places[at]] |= bits[at]
 
 
 def _keys(packed: bytes, rows: int) -> Column:

@@ -139,13 +139,16 @@ def read_only(path: Path) -> sqlite3.Connection:
             factory=_Reading,
         )
         connection.execute("BEGIN")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        tables = _has_tables(connection)
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
         _forget(file)
         raise explain(path, error) from None
     connection.file = file
+    if not tables:
+        connection.close()
+        raise _damaged(path)
     return connection
 
 
@@ -391,9 +394,16 @@ def _lay_out(draft: Path) -> None:
 
 
 def _check_whole(path: Path, connection: sqlite3.Connection) -> None:
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if not tables or connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-        raise JournalError(
-            f"The journal {path} is damaged. It is left as it is: restore it from a copy, or look in the dashboard "
-            "for what was sent."
-        )
+    if not _has_tables(connection) or connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        raise _damaged(path)
+
+
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+
+
+def _damaged(path: Path) -> JournalError:
+    return JournalError(
+        f"The journal {path} is damaged. It is left as it is: restore it from a copy, or look in the dashboard "
+        "for what was sent."
+    )

@@ -15,11 +15,9 @@ from typing import Final
 
 from smspop_async.api.columns import StatusColumn
 from smspop_async.api.models import Status
-from smspop_async.contacts.number_space import unpacked
+from smspop_async.contacts.number_space import has_width, unpacked, with_width
 
 _GAP: Final = "f"
-_EVEN: Final = 0xF0
-"""Above it: how many bytes each number has. No number begins with the letter f."""
 _SUM: Final = 4
 """Bytes of a check sum."""
 _WORTH_ZIPPING: Final = 256
@@ -41,7 +39,7 @@ def pack_numbers(numbers: Sequence[str], rows: bytes | None = None) -> bytes:
         rows: The same with two digits in a byte and a 0 before an odd number of them, where that is at hand.
     """
     if rows is not None:
-        packed = bytes((_EVEN | len(rows) // len(numbers),)) + rows
+        packed = with_width(rows, len(numbers))
     else:
         text = _GAP.join(numbers)
         packed = bytes.fromhex(text + _GAP if len(text) % 2 else text)
@@ -57,9 +55,7 @@ def unpack_numbers(packed: bytes) -> list[str]:
     numbers = packed[_SUM:]
     if not numbers or zlib.crc32(numbers) != int.from_bytes(packed[:_SUM]):
         raise ValueError("the check sum of the numbers is wrong")
-    if numbers[0] < _EVEN:
-        return numbers.hex().rstrip(_GAP).split(_GAP)
-    return unpacked(numbers[1:], numbers[0] - _EVEN)
+    return unpacked(numbers) if has_width(numbers) else numbers.hex().rstrip(_GAP).split(_GAP)
 
 
 def pack_text(text: str) -> str | bytes:

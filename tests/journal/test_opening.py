@@ -183,6 +183,7 @@ def test_a_file_with_our_mark_and_nothing_else_is_damaged(folder):
     connection.execute("DROP TABLE gone")
     connection.close()
     assert "is damaged" in refusal(own, path)
+    assert "is damaged" in refusal(read_only, path)
 
 
 def test_the_log_of_a_journal_that_was_moved_is_not_destroyed(folder):
@@ -542,15 +543,6 @@ def test_a_journal_that_cannot_be_laid_out_leaves_nothing(folder, monkeypatch):
         assert "cannot be used (SQLITE_ERROR)" in refusal(own, path)
     assert [file.name for file in folder.iterdir()] == ["j.db.lock"]
     own(path).close()
-    assert list_sends(path) == []
-
-
-def test_an_empty_file_becomes_a_journal_of_its_owner_alone(folder):
-    """Whoever made the file, what stands in it from now on is for its owner."""
-    path = folder / "j.db"
-    path.touch(mode=0o644)
-    own(path).close()
-    assert path.stat().st_mode & 0o777 == 0o600
     assert list_sends(path) == []
 
 
