@@ -15,6 +15,7 @@ next piece of its body is.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from math import inf
 from typing import Final, Protocol
@@ -35,11 +36,12 @@ class Abortable(Protocol):
 class Deadline:
     """The limits of one request. Made by `Deadlines.begin`."""
 
-    __slots__ = ("_deadlines", "_heard", "_limit", "_transport", "_until", "expired")
+    __slots__ = ("_deadlines", "_heard", "_limit", "_now", "_transport", "_until", "expired")
 
     def __init__(self, deadlines: "Deadlines", limits: Timeouts) -> None:
         self._deadlines = deadlines
-        self._until = inf if limits.total is None else deadlines.now() + limits.total
+        self._now = now = deadlines.now
+        self._until = inf if limits.total is None else now() + limits.total
         self._limit = inf if limits.read is None else limits.read
         self._heard = inf
         self._transport: Abortable | None = None
@@ -48,22 +50,25 @@ class Deadline:
 
     def arm(self, transport: Abortable) -> bool:
         """Begin to watch, now that the request is written on `transport`; False where its time is over already."""
-        self._heard = now = self._deadlines.now()
-        if now >= self._until:
+        self._heard = now = self._now()
+        until = self._until
+        if now >= until:
             self.expired = TOTAL
             return False
         self._transport = transport
-        self._deadlines.watch(transport, self)
+        due = now + self._limit
+        self._deadlines.watch(transport, self, min(until, due))
         return True
 
     def hear(self) -> None:
         """Note that a piece of the reply arrived."""
-        self._heard = self._deadlines.now()
+        self._heard = self._now()
 
     def end(self) -> None:
-        """Stop watching."""
-        if self._transport is not None:
-            self._deadlines.forget(self._transport, self)
+        """Stop watching, unless the connection carries another request already."""
+        watched = self._deadlines.watched
+        if self._transport is not None and watched.get(self._transport) is self:
+            del watched[self._transport]
 
     @property
     def due(self) -> float:
@@ -83,59 +88,55 @@ class Deadlines:
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.now: Callable[[], float] = loop.time
+        # The loops of asyncio itself tell this clock, by one call more.
+        own = getattr(type(loop), "time", None) is asyncio.BaseEventLoop.time
+        self.now: Callable[[], float] = time.monotonic if own else loop.time
         self._loop = loop
-        self._watched: dict[Abortable, Deadline] = {}
+        self.watched: dict[Abortable, Deadline] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = inf
 
     def begin(self, limits: Timeouts) -> Deadline:
         """Start the clock of a request."""
         return Deadline(self, limits)
 
-    def watch(self, transport: Abortable, deadline: Deadline) -> None:
-        """Watch a connection for this request, and no more for the one that it carried before."""
-        self._watched[transport] = deadline
-        self._look_by(deadline.due)
-
-    def forget(self, transport: Abortable, deadline: Deadline) -> None:
-        """Watch a connection no more, unless it carries another request already."""
-        if self._watched.get(transport) is deadline:
-            del self._watched[transport]
+    def watch(self, transport: Abortable, deadline: Deadline, due: float) -> None:
+        """Watch a connection for this request, due then, and no more for the one that it carried before."""
+        self.watched[transport] = deadline
+        if due < self._looks_at:
+            self._look_by(due)
 
     def close(self) -> None:
         """Take the timer down."""
-        self._watched.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.watched.clear()
+        self._look_by(inf)
 
     def _look_by(self, due: float) -> None:
         if self._timer is not None:
-            if self._timer.when() <= due:
-                return
             self._timer.cancel()
         self._timer = self._loop.call_at(due, self._look) if due < inf else None
+        self._looks_at = due
 
     def _look(self) -> None:
         """See whether a request is late. If so look again in the next turn of the loop, and then act.
 
         Where the loop stood still for long, the reply may be here and only not have been read yet.
         """
-        self._timer = None
+        self._timer, self._looks_at = None, inf
         now = self.now()
-        if any(deadline.due <= now for deadline in self._watched.values()):
+        if any(deadline.due <= now for deadline in self.watched.values()):
             self._loop.call_soon(self._act)
         else:
             self._look_later()
 
     def _act(self) -> None:
         now = self.now()
-        for transport, deadline in list(self._watched.items()):
+        for transport, deadline in list(self.watched.items()):
             if deadline.due <= now:
                 deadline.expire(now)
-                del self._watched[transport]
+                del self.watched[transport]
                 transport.abort()
         self._look_later()
 
     def _look_later(self) -> None:
-        self._look_by(min((deadline.due for deadline in self._watched.values()), default=inf))
+        self._look_by(min((deadline.due for deadline in self.watched.values()), default=inf))

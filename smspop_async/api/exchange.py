@@ -31,12 +31,12 @@ import aiohttp
 from aiohttp import hdrs
 from aiohttp.client import ClientSession  # the name in the package is the one that is replaced
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import BaseConnector, Connection
+from aiohttp.connector import BaseConnector
 from aiohttp.payload import BytesPayload
 from attrs import frozen
 from yarl import URL
 
-from smspop_async.api.reply import READ_BUFFER, Reply, read_capped
+from smspop_async.api.reply import READ_BUFFER, Reply, read_capped, read_whole
 from smspop_async.api.sendflag import Outgoing
 
 Trust: TypeAlias = SSLContext | bool | aiohttp.Fingerprint
@@ -100,17 +100,17 @@ class Exchange:
 
     def __init__(self, session: aiohttp.ClientSession, ssl: Trust) -> None:
         self._session = session
+        self._traces = session.trace_configs
         self._ssl = ssl
         self._address: _Address | None = None
 
     def is_private(self) -> bool:
         """Tell whether nobody looks on, or answers in the network's place."""
-        session, layers = self._session, vars(ClientSession)
         return (
-            type(session) is ClientSession
-            and not session.trace_configs
-            and layers["post"] is _POST
-            and layers["_request"] is _REQUEST
+            ClientSession.post is _POST
+            and ClientSession._request is _REQUEST  # noqa: SLF001 - looked at, and never called
+            and type(self._session) is ClientSession
+            and not self._traces
         )
 
     async def post(
@@ -124,7 +124,13 @@ class Exchange:
         address = self._address
         if address is None or address.headers is not headers or address.url is not url:
             address = self._address = self._begin(url, headers)
-        connection = await self._connect(address.request, limits)
+        connector = self._session.connector
+        if connector is None:
+            raise RuntimeError("the session is closed")
+        try:
+            connection = await connector.connect(address.request, [], limits)
+        except TimeoutError:
+            raise aiohttp.ConnectionTimeoutError from None
         try:
             protocol, transport = connection.protocol, connection.transport
             assert protocol is not None  # noqa: S101 - it was connected just now
@@ -136,9 +142,11 @@ class Exchange:
             message, content = await protocol.read()
             while message.code // 100 == 1 and message.code != _SWITCHING:
                 message, content = await protocol.read()
-            if outgoing.deadline is not None:
-                outgoing.deadline.hear()
-            said = await read_capped(content, outgoing.deadline)
+            said = read_whole(content, outgoing.deadline)
+            if said is None:
+                if outgoing.deadline is not None:
+                    outgoing.deadline.hear()
+                said = await read_capped(content, outgoing.deadline)
         except BaseException:
             connection.close()
             raise
@@ -147,15 +155,6 @@ class Exchange:
         else:
             connection.release()
         return Reply(status=message.code, headers=message.headers, body=said)
-
-    async def _connect(self, request: aiohttp.ClientRequest, limits: aiohttp.ClientTimeout) -> Connection:
-        connector = self._session.connector
-        if connector is None:
-            raise RuntimeError("the session is closed")
-        try:
-            return await connector.connect(request, [], limits)
-        except TimeoutError:
-            raise aiohttp.ConnectionTimeoutError from None
 
     def _begin(self, url: URL, headers: Mapping[str, str]) -> _Address:
         """Have aiohttp put the headers together, and write them down once.

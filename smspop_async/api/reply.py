@@ -32,6 +32,34 @@ class NoReplyError(Exception):
         self.timeout = timeout
 
 
+def read_whole(content: StreamReader, deadline: Deadline | None) -> bytes | None:
+    """Take a body that is here as a whole, as most are by the time that somebody looks.
+
+    Args:
+        content: The body.
+        deadline: Asked, as by `read_capped`.
+
+    Returns:
+        The body, or None where more is to come.
+
+    Raises:
+        NoReplyError: as by `read_capped`.
+    """
+    if not content.is_eof():
+        return None
+    body = content.read_nowait()
+    if len(body) > REPLY_CAP:
+        raise _too_large()
+    if deadline is not None and deadline.expired:
+        raise NoReplyError(deadline.expired, timeout=True)
+    return body
+
+
+def _too_large() -> NoReplyError:
+    """What is said of a reply beyond the cap."""
+    return NoReplyError(f"the reply is larger than {REPLY_CAP // 2**20} MiB")
+
+
 async def read_capped(content: StreamReader, deadline: Deadline | None = None) -> bytes:
     """Read a body piece by piece.
 
@@ -50,7 +78,7 @@ async def read_capped(content: StreamReader, deadline: Deadline | None = None) -
             deadline.hear()
         size += len(piece)
         if size > REPLY_CAP:
-            raise NoReplyError(f"the reply is larger than {REPLY_CAP // 2**20} MiB")
+            raise _too_large()
         pieces.append(piece)
     if (error := content.exception()) is not None:
         raise error

@@ -155,7 +155,7 @@ class Submitter:
         sleep = sleep or self.clock.sleep
         stale = 0
         while True:
-            if self.gate.wait_left:
+            if not self.gate.is_open:
                 await self.gate.passing(sleep, abandoned=abandoned)
             if abandoned():
                 return Unsent(error=ConfigurationError(_ABANDONED))
@@ -228,37 +228,30 @@ class Submitter:
     async def _post(self, submission: Submission, attempt: Attempt, abandoned: Callable[[], bool]) -> Verdict:
         """Post once, in a slot of the pool, and say what came of it."""
         attempt.outgoing = attempt.reply = attempt.verdict = None
+        transport = self.transport
         try:
-            slot = self.transport.slot()
-        except ConfigurationError as error:
-            return Unsent(error=error)
-        async with slot:
+            slots = transport.slot()
+            if not slots.take():
+                await slots.wait()
             try:
                 headers = await self.headers()
-            except ConfigurationError as error:
-                return Unsent(error=error)
-            if submission.claim is not None and not attempt.claimed:
-                try:
+                if submission.claim is not None and not attempt.claimed:
                     await submission.claim()
-                except JournalError as error:
-                    return Unsent(error=error)
-                attempt.claimed = True
-                if abandoned():
-                    return Unsent(error=ConfigurationError(_ABANDONED))
-            outgoing = attempt.outgoing = self.transport.outgoing(submission.body)
-            if is_heard(self.observer):
-                submitted = CampaignSubmitted(
-                    name=submission.name,
-                    contacts=len(submission.numbers),
-                    run=submission.run,
-                    server=self.url.host or "",
-                )
-                notify(self.observer, submitted)
-            try:
-                attempt.reply = await self.transport.post(self.url, outgoing, headers, self.timeouts)
-            except NoReplyError as failure:
-                return no_reply(failure, outgoing)
-        pump, reply = self.pump, attempt.reply
+                    attempt.claimed = True
+                    if abandoned():
+                        return Unsent(error=ConfigurationError(_ABANDONED))
+                outgoing = attempt.outgoing = transport.outgoing(submission.body)
+                if is_heard(self.observer):
+                    self._tell_submitted(submission)
+                try:
+                    reply = attempt.reply = await transport.post(self.url, outgoing, headers, self.timeouts)
+                except NoReplyError as failure:
+                    return no_reply(failure, outgoing)
+            finally:
+                slots.give()
+        except (ConfigurationError, JournalError) as error:
+            return Unsent(error=error)
+        pump = self.pump
         if pump.has_lasted(_SMALL_WITHIN) if len(reply.body) < _SMALL else pump.is_full:
             try:
                 await pump.turn()
@@ -268,6 +261,15 @@ class Submitter:
                 raise
         pump.begin()
         return self._read(reply, headers, submission)
+
+    def _tell_submitted(self, submission: Submission) -> None:
+        submitted = CampaignSubmitted(
+            name=submission.name,
+            contacts=len(submission.numbers),
+            run=submission.run,
+            server=self.url.host or "",
+        )
+        notify(self.observer, submitted)
 
     def _read(self, reply: Reply, headers: Mapping[str, str], submission: Submission) -> Verdict:
         context = self.context(headers, message=submission.message, normalise=submission.normalise)

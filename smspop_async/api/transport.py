@@ -32,6 +32,7 @@ from smspop_async.api.deadlines import SILENCE, TOTAL, Deadline, Deadlines
 from smspop_async.api.exchange import Exchange, Trust, fits
 from smspop_async.api.reply import READ_BUFFER, NoReplyError, Reply, read_capped
 from smspop_async.api.sendflag import Connections, FlaggedPayload, Outgoing, SendFlag
+from smspop_async.api.slots import Slots
 from smspop_async.config import Timeouts
 from smspop_async.errors import ConfigurationError
 
@@ -71,7 +72,7 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0
-        self._slots: asyncio.Semaphore | None = None
+        self._slots: Slots | None = None
         self._deadlines: Deadlines | None = None
         self._exchange: Exchange | None = None
         self._connections = Connections()
@@ -96,8 +97,8 @@ class Transport:
         """Whether connections are no longer re-used, after too many of them turned out stale."""
         return self._stale >= STALE_LIMIT
 
-    def slot(self) -> asyncio.Semaphore:
-        """Return the places of the requests under way: enter one before the clock of a request starts.
+    def slot(self) -> Slots:
+        """Return the places of the requests under way: take one before the clock of a request starts.
 
         Raises:
             ConfigurationError: the transport is closed or belongs to another event loop.
@@ -109,20 +110,23 @@ class Transport:
     async def post(
         self, url: URL, outgoing: Outgoing, headers: Mapping[str, str], timeouts: Timeouts
     ) -> Reply:
-        """Send `outgoing` once. Afterwards its flag says whether it may have left.
+        """Send `outgoing` once, in a slot. Afterwards its flag says whether it may have left.
 
         Raises:
             NoReplyError: no whole reply came, or one came that cannot be an answer to this request.
-            ConfigurationError: the transport is closed or belongs to another event loop.
+            ConfigurationError: the transport or the lender's session was closed; nothing has left.
         """
-        session, deadlines, exchange = self._open(), self._deadlines, self._exchange
+        session = self._session or self._open()
+        deadlines, exchange = self._deadlines, self._exchange
         assert deadlines is not None  # noqa: S101 - _open made it
         outgoing.deadline = deadline = deadlines.begin(timeouts)
         try:
-            if exchange is not None and not self.distrusts_pool and exchange.is_private():
+            if exchange is not None and self._stale < STALE_LIMIT and exchange.is_private():
                 return await exchange.post(url, outgoing, headers, _connecting(timeouts))
             return await self._post_layered(session, url, outgoing, headers, _connecting(timeouts))
         except Exception as error:  # noqa: BLE001 - whatever it is, the flag alone decides what it means
+            if session.closed and outgoing.flag is SendFlag.DOWN:
+                raise ConfigurationError(_CLOSED if self._closed else _LENDER_CLOSED) from None
             failure = _no_reply(error, deadline)
             if outgoing.reused and not failure.timeout:
                 self._stale += 1
@@ -183,12 +187,11 @@ class Transport:
         """Open what is not open yet; asking for the loop is a system call on some versions of Python."""
         loop = asyncio.get_running_loop()
         if self._closed:
-            raise ConfigurationError("This SmsPop client is closed; make a new one.")
+            raise ConfigurationError(_CLOSED)
         if self._session is None:
             self._session = self._make_session()
             self._loop, self._thread, self._deadlines = loop, get_ident(), Deadlines(loop)
-            # asyncio's own, because it is entered once a request at half the cost of anyio's (measured).
-            self._slots = asyncio.Semaphore(self.slots)
+            self._slots = Slots(self.slots)
             if self._settings.proxy is None and fits():
                 self._exchange = Exchange(self._session, self._per_request["ssl"])
         if self._loop is not loop:
@@ -231,6 +234,7 @@ class Transport:
             self._deadlines.close()
 
 
+_CLOSED = "This SmsPop client is closed; make a new one."
 _LENDER_CLOSED = "The aiohttp session handed to SmsPop is closed. Keep it open while SmsPop is in use."
 _SECOND_LOOP = (
     "This SmsPop client belongs to another event loop. Make one client per loop: create it inside the "

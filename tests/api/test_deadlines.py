@@ -518,7 +518,7 @@ async def test_slow_reply_is_no_silent_one(part: str) -> None:
         call = asyncio.ensure_future(create(sms))
         try:
             await server.arrived.wait()
-            (deadline,) = watch.deadlines._watched.values()
+            (deadline,) = watch.deadlines.watched.values()
             watch.pass_to(8)
             first.set()
             with anyio.fail_after(2):
@@ -556,7 +556,7 @@ async def test_server_that_never_reads_a_large_campaign(limit: str, owned: bool)
             assert caught.value.words == {"read": SILENCE, "total": TOTAL}[limit]
             assert outgoing.flag is SendFlag.UP
             assert transport._deadlines is not None
-            assert not transport._deadlines._watched
+            assert not transport._deadlines.watched
         released.set()
         assert len(accepted) == 1
         assert server.posts == []
@@ -746,7 +746,7 @@ async def test_reply_that_came_while_the_loop_stood_still_is_not_thrown_away() -
             second = asyncio.ensure_future(create(sms))
             transport = sms.submitter.transport
             assert transport._deadlines is not None
-            while not transport._deadlines._watched:  # noqa: ASYNC110 - nobody tells of the write
+            while not transport._deadlines.watched:  # noqa: ASYNC110 - nobody tells of the write
                 await asyncio.sleep(0)
             assert arrived.wait(10)  # blocks the loop on purpose
             time.sleep(2 * SOON)  # noqa: ASYNC251 - the same
