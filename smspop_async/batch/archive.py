@@ -12,7 +12,7 @@ from attrs import frozen
 
 from smspop_async.api.models import Status
 from smspop_async.batch.campaigns import CampaignBook
-from smspop_async.batch.naming import campaign_name, campaign_token
+from smspop_async.batch.naming import CampaignNames
 from smspop_async.batch.outcomes import ContactOutcome
 from smspop_async.batch.report import Report
 from smspop_async.errors import JournalError, SmsPopError
@@ -90,6 +90,7 @@ def _meant(path: Path, run: str | None) -> str:
 
 def _report(path: Path, record: SendRecord, reader: SendReader) -> Report:
     campaigns = CampaignBook(label=record.name, run=record.run)
+    names = CampaignNames(record.name, record.run)
     for seq, contacts, verdict in reader.decided():
         campaigns.note(
             seq, contacts=contacts, status=verdict.campaign, summary=verdict.summary, detail=verdict.detail
@@ -103,10 +104,7 @@ def _report(path: Path, record: SendRecord, reader: SendReader) -> Report:
         counts=counts,
         summary=campaigns.summary,
         campaigns=campaigns,
-        discrepancies=tuple(
-            f"{campaign_name(record.name, campaign_token(record.run, seq))}: {words}"
-            for seq, words in reader.discrepancies()
-        ),
+        discrepancies=tuple(f"{names.of(seq)[0]}: {words}" for seq, words in reader.discrepancies()),
         stopped_by=SmsPopError(record.note) if record.note else None,
         elapsed=max(0.0, reader.last_event() - record.created_at),
         book=ArchivedRows(path=path, run=record.run),

@@ -7,7 +7,7 @@ from typing import overload
 from attrs import field, frozen
 
 from smspop_async.api.models import Status, Summary
-from smspop_async.batch.naming import campaign_name, campaign_token
+from smspop_async.batch.naming import CampaignNames
 
 
 @frozen(kw_only=True)
@@ -32,8 +32,7 @@ class CampaignBook(Sequence[CampaignOutcome]):
     """
 
     def __init__(self, *, label: str, run: str) -> None:
-        self._label = label
-        self._run = run
+        self._names = CampaignNames(label, run)
         self._seqs = array("L")
         self._contacts = array("L")
         self._sent = array("L")
@@ -95,7 +94,7 @@ class CampaignBook(Sequence[CampaignOutcome]):
     def _outcome(self, place: int) -> CampaignOutcome:
         status, detail = self._words[self._code[place]]
         return CampaignOutcome(
-            name=campaign_name(self._label, campaign_token(self._run, self._seqs[place])),
+            name=self._names.of(self._seqs[place])[0],
             contacts=self._contacts[place],
             status=status,
             summary=Summary(sent=self._sent[place], failed=self._failed[place]),

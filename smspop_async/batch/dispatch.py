@@ -5,6 +5,7 @@ the intent durable where there is a journal, and post. A worker that is cut off 
 write down.
 """
 
+from contextlib import nullcontext
 from functools import partial
 from typing import Final
 
@@ -18,7 +19,7 @@ from smspop_async.api.submit import Attempt, Submission
 from smspop_async.api.wire import Envelope
 from smspop_async.batch.account import Account
 from smspop_async.batch.chunks import Chunk, Part
-from smspop_async.batch.naming import campaign_name, campaign_token
+from smspop_async.batch.naming import CampaignNames
 from smspop_async.batch.pace import Aimd, Pacer
 from smspop_async.config import RateLimit, ReconcilePolicy
 from smspop_async.errors import ServerError
@@ -44,6 +45,29 @@ class Settings:
     adaptive: bool
 
 
+class Stop:
+    """That nothing more is to be dispatched: a fact to be looked at for each campaign, and an event to wait for."""
+
+    __slots__ = ("_event", "asked")
+
+    def __init__(self) -> None:
+        self.asked: bool = False
+        self._event = anyio.Event()
+
+    def ask(self) -> None:
+        """Let nothing more be dispatched."""
+        self.asked = True
+        self._event.set()
+
+    def is_asked(self) -> bool:
+        """The same as `asked`, to be called later."""
+        return self.asked
+
+    async def wait(self) -> None:
+        """Wait until it is asked for."""
+        await self._event.wait()
+
+
 class Dispatcher:
     """Submits the campaigns of one run.
 
@@ -51,17 +75,18 @@ class Dispatcher:
         client: Submits.
         settings: How the run goes.
         account: Where outcomes go.
-        stopping: Set when nothing more is to be dispatched.
+        stop: Asked for when nothing more is to be dispatched.
         seq: How many campaigns the send has already.
     """
 
     def __init__(
-        self, *, client: ApiClient, settings: Settings, account: Account, stopping: anyio.Event, seq: int
+        self, *, client: ApiClient, settings: Settings, account: Account, stop: Stop, seq: int
     ) -> None:
         self._client = client
         self._settings = settings
         self._account = account
-        self._stopping = stopping
+        self._stop = stop
+        self._names = CampaignNames(settings.name, settings.run)
         self._submitter = client.submitter
         self._clock = client.submitter.clock
         self._pacer = Pacer(settings.rate_limit) if settings.rate_limit is not None else None
@@ -79,10 +104,10 @@ class Dispatcher:
         return evolve(chunk, seq=self._seq)
 
     def _tell_planned(self, seq: int, chunk: Chunk) -> None:
-        observer, settings = self._submitter.observer, self._settings
+        observer = self._submitter.observer
         if is_heard(observer):
-            name = campaign_name(settings.name, campaign_token(settings.run, seq))
-            notify(observer, CampaignPlanned(name=name, contacts=len(chunk), run=settings.run))
+            name, _ = self._names.of(seq)
+            notify(observer, CampaignPlanned(name=name, contacts=len(chunk), run=self._settings.run))
 
     def part(self, chunk: Chunk) -> Part:
         """Give a chunk the name of a campaign."""
@@ -93,19 +118,17 @@ class Dispatcher:
                 self._seq += 1
                 self._tell_planned(self._seq, chunk)
         seq = chunk.seq or self._seq
-        token = campaign_token(self._settings.run, seq)
-        name = campaign_name(self._settings.name, token)
+        name, token = self._names.of(seq)
         return Part(seq=seq, name=name, token=token, chunk=chunk, run=self._settings.run)
 
     async def submit(self, part: Part) -> Verdict | None:
         """Submit a part and return the verdict; None where the run stopped before it was dispatched."""
         attempt = Attempt()
         try:
-            if self._limiter is None:
-                verdict = await self._dispatch(part, attempt)
+            if self._pacer is not None or self._limiter is not None:
+                verdict = await self._dispatch_in_turn(part, attempt)
             else:
-                async with self._limiter:
-                    verdict = await self._dispatch(part, attempt)
+                verdict = await self._dispatch(part, attempt)
         except BaseException:
             # Cut off in the middle, or a bug: the send flag tells what to write down first.
             if isinstance(attempt.verdict, Accepted):
@@ -115,22 +138,29 @@ class Dispatcher:
             else:
                 self._account.write(part, Status.NOT_SUBMITTED, _CUT_SHORT, reason=_CANCELLED)
             raise
+        return verdict
+
+    async def _dispatch_in_turn(self, part: Part, attempt: Attempt) -> Verdict | None:
+        """Wait for a place among those that the API bears, and for the rate limit."""
+        async with self._limiter or nullcontext():
+            if self._pacer is not None:
+                wait = self._pacer.reserve(self._clock.monotonic(), len(part.chunk))
+                if wait > 0:
+                    await self._sleep(wait)
+            verdict = await self._dispatch(part, attempt)
         if verdict is not None:
             self._adapt(verdict, attempt)
         return verdict
 
     async def _dispatch(self, part: Part, attempt: Attempt) -> Verdict | None:
-        """Wait for the rate limit and submit; None where the run stopped meanwhile."""
-        if self._pacer is not None:
-            wait = self._pacer.reserve(self._clock.monotonic(), len(part.chunk))
-            if wait > 0:
-                await self._sleep(wait)
-        if self._stopping.is_set():
+        """Submit; None where the run stopped meanwhile."""
+        stop = self._stop
+        if stop.asked:
             return None
         self.in_flight += 1
         try:
             return await self._submitter.submit(
-                self._submission(part), attempt, sleep=self._sleep, abandoned=self._stopping.is_set
+                self._submission(part), attempt, sleep=self._sleep, abandoned=stop.is_asked
             )
         finally:
             self.in_flight -= 1
@@ -138,7 +168,7 @@ class Dispatcher:
     async def _sleep(self, seconds: float) -> None:
         """Wait, but not beyond a stop."""
         with anyio.move_on_after(seconds):
-            await self._stopping.wait()
+            await self._stop.wait()
 
     def _submission(self, part: Part) -> Submission:
         text = part.chunk.text

@@ -29,7 +29,7 @@ from smspop_async.api.listing import list_pages
 from smspop_async.api.models import Status
 from smspop_async.batch.account import Account
 from smspop_async.batch.chunks import Chunk, Part
-from smspop_async.batch.dispatch import Dispatcher, Settings
+from smspop_async.batch.dispatch import Dispatcher, Settings, Stop
 from smspop_async.batch.intake import ChunkSource
 from smspop_async.batch.pace import Breaker
 from smspop_async.batch.reconcile import Finding, Reconciler
@@ -75,9 +75,9 @@ class Run:
         self._canary: Part | None = None
         self._started = self._clock.monotonic()
         self._ended: float | None = None
-        self._stop_event = anyio.Event()
+        self._stop = Stop()
         self._dispatcher = Dispatcher(
-            client=client, settings=settings, account=account, stopping=self._stop_event, seq=seq
+            client=client, settings=settings, account=account, stop=self._stop, seq=seq
         )
         self._scope = anyio.CancelScope(shield=True)
         self._intake: ChunkSource | None = None
@@ -146,7 +146,7 @@ class Run:
             return
         self.stopped_by = error
         self.cancelled = cancelled
-        self._stop_event.set()
+        self._stop.ask()
         if self._intake is not None:
             self._intake.interrupt()
         reason = type(error).__name__ if error is not None else "cancelled" if cancelled else "crash"
@@ -165,11 +165,11 @@ class Run:
     @property
     def stopped(self) -> bool:
         """Whether nothing more is dispatched."""
-        return self._stop_event.is_set()
+        return self._stop.asked
 
     def is_stopped(self) -> bool:
         """The same as `stopped`, to be asked later."""
-        return self._stop_event.is_set()
+        return self._stop.asked
 
     def numbered(self, chunk: Chunk) -> Chunk:
         """Give a chunk its place among the campaigns of the run."""
@@ -303,7 +303,7 @@ class Run:
             await self._account.excluded(excluded)
         if chunk is None:
             return False
-        if self.stopped:
+        if self._stop.asked:
             await checkpoint()  # reading on after a stop must not hold the loop
             await self._account.never_dispatched(chunk, _NOT_DISPATCHED)
         else:

@@ -21,14 +21,28 @@ def new_run(choose: Callable[[str], str]) -> str:
     return "".join(choose(_BASE32) for _ in range(RUN_LENGTH))
 
 
-def campaign_name(label: str, token: str) -> str:
-    """Name a campaign; a label too long for 191 characters is cut, never the token.
+class CampaignNames:
+    """Names the campaigns of one run; a label too long for 191 characters is cut, never the token.
 
     Characters are counted as Laravel's string column counts them (assumed): Unicode code points.
+
+    Args:
+        label: The name that the run was given.
+        run: The run's token.
     """
-    return f"{label[: NAME_LIMIT - len(token) - 1].rstrip()} {token}"
 
+    __slots__ = ("_begin", "_cut", "_label", "_width")
 
-def campaign_token(run: str, seq: int) -> str:
-    """The part of a name that identifies a campaign."""
-    return f"[{run}-{seq:04}]"
+    def __init__(self, label: str, run: str) -> None:
+        self._label = label
+        self._begin = f"[{run}-"
+        self._width = 0
+        self._cut = ""
+
+    def of(self, seq: int) -> tuple[str, str]:
+        """The name of a campaign by its number, and the token at its end."""
+        token = f"{self._begin}{seq:04}]"
+        if len(token) != self._width:  # one of ten thousand is: then the label is cut anew
+            self._width = len(token)
+            self._cut = self._label[: NAME_LIMIT - len(token) - 1].rstrip() + " "
+        return self._cut + token, token

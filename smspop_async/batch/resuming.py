@@ -16,7 +16,7 @@ from smspop_async.batch.engine import Run
 from smspop_async.batch.intake import ChunkSource
 from smspop_async.batch.job import JournalLike, check_pace, journal_of
 from smspop_async.batch.journaled import Keeper, StoredSource
-from smspop_async.batch.naming import campaign_name, campaign_token
+from smspop_async.batch.naming import CampaignNames
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.batch.recovery import Recovery
 from smspop_async.config import RateLimit, ReconcilePolicy, is_loopback
@@ -215,9 +215,9 @@ async def _load_campaigns(reader: SendReader, account: Account, settings: Settin
                 summary=verdict.summary,
                 detail=verdict.detail,
             )
+    names = CampaignNames(settings.name, settings.run)
     for seq, words in await anyio.to_thread.run_sync(lambda: list(reader.discrepancies())):
-        name = campaign_name(settings.name, campaign_token(settings.run, seq))
-        account.discrepancies.append(f"{name}: {words}")
+        account.discrepancies.append(f"{names.of(seq)[0]}: {words}")
 
 
 def _unread(record: SendRecord) -> ContactSourceError | None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from smspop_async import Status, Summary
 from smspop_async.batch.campaigns import CampaignBook, CampaignOutcome
-from smspop_async.batch.naming import campaign_name, campaign_token
+from smspop_async.batch.naming import CampaignNames
 
 RUN = "abcdefghij"
 noted = st.lists(
@@ -29,7 +29,7 @@ noted = st.lists(
 
 
 def expected(seq: int, facts: dict, label: str = "Welcome") -> CampaignOutcome:
-    return CampaignOutcome(name=campaign_name(label, campaign_token(RUN, seq)), **facts)
+    return CampaignOutcome(name=CampaignNames(label, RUN).of(seq)[0], **facts)
 
 
 def filled(campaigns: list[dict], order: list[int], label: str = "Welcome") -> CampaignBook:

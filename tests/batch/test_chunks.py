@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from rawserver import fake_number
 from smspop_async.batch.chunks import Chunk, Chunker
-from smspop_async.batch.naming import campaign_name, campaign_token, new_run
+from smspop_async.batch.naming import CampaignNames, new_run
 from smspop_async.contacts.number_space import Lines
 from smspop_async.journal.packing import pack_numbers, unpack_numbers
 
@@ -60,10 +60,14 @@ def test_halves_are_the_whole(count):
 
 @given(label=st.text(min_size=1, max_size=300), seq=st.integers(1, 10**7))
 def test_a_name_fits_and_ends_in_its_token(label, seq):
-    """191 characters at most, the token whole."""
-    name = campaign_name(label, campaign_token("abcdefghij", seq))
-    assert len(name) <= 191
-    assert name.endswith(" " + campaign_token("abcdefghij", seq))
+    """191 characters at most, the token whole, whichever campaign was named before."""
+    names = CampaignNames(label, "abcdefghij")
+    for number in (seq, 1, seq, 10**4):
+        name, token = names.of(number)
+        assert token == f"[abcdefghij-{number:04}]"
+        assert len(name) <= 191
+        assert name.endswith(" " + token)
+        assert label.startswith(name.removesuffix(" " + token))
 
 
 def test_a_run_token_is_ten_base32_characters():
