@@ -16,6 +16,7 @@ import tempfile
 import weakref
 from array import array
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any, Final
 
@@ -57,7 +58,7 @@ class OutcomeBook:
     def __init__(self) -> None:
         self._pairs: list[tuple[Status | None, str]] = [(None, "")]
         self._codes: dict[tuple[Status | None, str], int] = {(None, ""): 0}
-        self._column = array("B")
+        self._column: bytearray | array[int] = bytearray()
         self._slabs: list[tuple[int, bytes | tuple[int, int], Sequence[int] | None]] = []
         self._starts: list[int] = []
         self._kept = 0
@@ -82,7 +83,7 @@ class OutcomeBook:
             packed = _pack(numbers) if digits is None else with_width(digits, len(numbers))
             self._starts.append(first)
             self._slabs.append((len(numbers), self._keep(packed), _compact(lines)))
-            self._column.frombytes(bytes(len(numbers) * self._column.itemsize))
+            self._column.extend(bytes(len(numbers)))
             self._tally[0] += len(numbers)
         return first
 
@@ -100,15 +101,14 @@ class OutcomeBook:
             return
         # Nearly all contacts of a campaign have the same status, so that one is written first, in one stroke.
         self.settle_all(rows, statuses.common)
-        if not statuses.others and not details:
+        others = statuses.others
+        if not others and not details:
             return
-        if details:
-            exceptions = {at: (statuses[at], details.get(at, "")) for at in {*statuses.others, *details}}
-        else:
-            exceptions = {at: (status, "") for at, status in statuses.others.items()}
+        pairs = {at: (statuses[at], details.get(at, "")) for at in {*others, *details}} if details else {}
+        exceptions = pairs or {at: (status, "") for at, status in others.items()}
         codes = {
             pair: self._code(pair) for pair in dict.fromkeys(exceptions.values())
-        }  # which may widen the column
+        }  # may widen the column
         column, tally = self._column, self._tally
         for at, pair in exceptions.items():
             row, code = rows[at], codes[pair]
@@ -119,22 +119,22 @@ class OutcomeBook:
     def settle_all(self, rows: Sequence[int], status: Status, detail: str = "") -> None:
         """Give all of `rows`, which ascend, the same status and detail."""
         code = self._code((status, detail))
-        column, tally = self._column, self._tally
-        tally[code] += len(rows)
+        column, tally, count = self._column, self._tally, len(rows)
         first, end = (rows[0], rows[-1] + 1) if rows else (0, 0)
-        if end - first == len(rows):  # consecutive, as the rows of a chunk nearly always are
-            before = column[first:end]
-            column[first:end] = array(column.typecode, (code,)) * len(rows)
-        else:
-            before = array(column.typecode, [column[row] for row in rows])
+        if end - first != count:
+            before: Sequence[int] = [column[row] for row in rows]
             for row in rows:
                 column[row] = code
-        undecided = before.count(0) if before.itemsize > 1 else before.tobytes().count(0)
-        if undecided == len(rows):
-            tally[0] -= undecided
-            return
-        for old in set(before):
-            tally[old] -= before.count(old)
+        elif isinstance(column, bytearray):  # consecutive, as the rows of a chunk nearly always are
+            # Nearly all are decided for the first time.
+            before = () if column.count(0, first, end) == count else column[first:end]
+            column[first:end] = bytes((code,)) * count
+        else:
+            before = column[first:end]
+            column[first:end] = array(column.typecode, (code,)) * count
+        tally[code] += count
+        for old, times in Counter(before).items() if before else ((0, count),):
+            tally[old] -= times
 
     def settle_rest(self, status: Status, detail: str) -> None:
         """Give every row that is not settled yet this status: the last act of a run."""
@@ -142,9 +142,9 @@ class OutcomeBook:
             return
         code = self._code((status, detail))  # which may widen the column
         column = self._column
-        if column.itemsize == 1 and code <= _BYTE:
+        if isinstance(column, bytearray):
             # Ten million rows at once: one by one they would hold the loop for a second.
-            self._column = array("B", column.tobytes().translate(bytes((code, *range(1, _BYTE + 1)))))
+            self._column = column.translate(bytes((code, *range(1, _BYTE + 1))))
             self._tally[code] += self._tally[0]
             self._tally[0] = 0
         else:
@@ -204,8 +204,11 @@ class OutcomeBook:
         code = self._codes[pair] = len(self._pairs)
         self._pairs.append(pair)
         self._tally.append(0)
-        if code >= 1 << (8 * self._column.itemsize):
-            self._column = array({1: "H", 2: "L"}[self._column.itemsize], self._column)
+        if isinstance(self._column, bytearray):
+            if code > _BYTE:
+                self._column = array("H", array("B", self._column))
+        elif code >= 1 << (8 * self._column.itemsize):
+            self._column = array("L", self._column)
         return code
 
     def _keep(self, packed: bytes) -> bytes | tuple[int, int]:

@@ -349,7 +349,10 @@ async def test_a_plan_that_goes_on_is_not_resumed(path):
 
 async def test_a_stream_that_is_left_while_planning_sends_nothing(path):
     """To break out while the list is being written down is to give the send up."""
-    source = ["junk", *fake_numbers(100_000)]  # more than is written down in the turns until the block is left
+    source = [
+        "junk",
+        *fake_numbers(100_000),
+    ]  # more than is written down in the turns until the block is left
     async with raw_server(answer_all) as raw, client(raw) as sms:
         async with sms.stream(source, journal=path, chunk_size=50, **SAME) as batch:
             async for outcome in batch:
