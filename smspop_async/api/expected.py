@@ -95,6 +95,8 @@ def _in_order(body: bytes, start: int, layout: Layout, numbers: Sequence[str]) -
     number, place = numbers[0].encode(), start + len(layout.before)
     if not body.startswith(number, place) and not body.startswith(number, place + LONGER):  # behind "failed"
         return None
+    if len(numbers) <= _BLOCK:
+        return _block(body, start, layout, numbers)
     failed: list[int] = []
     at = start
     for first in range(0, len(numbers), _BLOCK):
@@ -102,26 +104,36 @@ def _in_order(body: bytes, start: int, layout: Layout, numbers: Sequence[str]) -
             if not body.startswith(layout.comma, at):
                 return None
             at += len(layout.comma)
-        block = numbers[first : first + _BLOCK]
-        inner = layout.inner(block)
-        length = layout.length(inner)
-        pieces = layout.cut(body, at, at + length + LONGER * len(block))
-        said = layout.sent.join(pieces)
-        if not layout.frames(said, inner) and not _frames_levelled(said, inner, layout, block):
+        block = _block(body, at, layout, numbers[first : first + _BLOCK])
+        if block is None:
             return None
-        lost = layout.failed_rows(pieces, block, length)
-        failed += [first + row for row in lost] if first else lost
-        at += length + LONGER * len(lost)
+        lost, at = block
+        failed += [first + row for row in lost]
     return failed, at
 
 
-def _frames_levelled(said: bytes, inner: bytes, layout: Layout, numbers: Sequence[str]) -> bool:
-    """Tell whether `said` begins with these rows, but for further values."""
+def _block(body: bytes, start: int, layout: Layout, numbers: Sequence[str]) -> _Rows | None:
+    """Compare the rows that begin at `start`."""
+    text = layout.rows(numbers)
+    if body.startswith(text, start):
+        return (), start + len(text)
+    lost = layout.lost(body, start, text, numbers)
+    if lost is None and layout.values:
+        lost = _lost_levelled(body, start, layout, text, numbers)
+    return None if lost is None else (lost, start + len(text) + LONGER * len(lost))
+
+
+def _lost_levelled(
+    body: bytes, start: int, layout: Layout, text: bytes, numbers: Sequence[str]
+) -> list[int] | None:
+    """Tell which rows failed, as `Layout.lost` does, where further values differ."""
     rows, width = len(numbers), layout.width
-    if not layout.values or not is_even(listed(numbers), rows, width):
-        return False
-    level = layout.levelled(said, rows)
-    return level is not None and layout.frames(level, inner)
+    if not is_even(listed(numbers), rows, width):
+        return None
+    pieces = layout.cut(body, start, start + len(text) + LONGER * rows)
+    if layout.levelled(layout.sent.join(pieces), rows) != text:
+        return None
+    return layout.rows_at(layout.cuts(pieces, len(text)), text, numbers)
 
 
 def _reordered(body: bytes, start: int, layout: Layout, numbers: Sequence[str]) -> _Rows | None:
@@ -136,7 +148,7 @@ def _reordered(body: bytes, start: int, layout: Layout, numbers: Sequence[str]) 
         return None
     told = cut_out(text, len(layout.before), width, len(layout.glue), rows)
     asked = cut_out(sent_to, 0, width, len(b","), rows)
-    if not layout.frames(text, layout.glue.join(told)) or not is_same(told, asked):
+    if not is_same(told, asked) or text != b"%b%b%b" % (layout.before, layout.glue.join(told), layout.after):
         return None
     lost = [told[cut // layout.stride] for cut in layout.cuts(pieces, length)]
     end = start + length + LONGER * len(lost)

@@ -103,22 +103,39 @@ class Layout:
         """From one row with so many digits to the next."""
         return self.width + len(self.glue)
 
-    def length(self, inner: bytes) -> int:
-        """The length of all rows, given what stands between the first digit and the last."""
-        return len(self.before) + len(inner) + len(self.after)
+    def rows(self, numbers: Sequence[str]) -> bytes:
+        """The rows as they would be if everybody was sent to."""
+        return f"{self.before.decode()}{self.glue.decode().join(numbers)}{self.after.decode()}".encode()
 
-    def inner(self, numbers: Sequence[str]) -> bytes:
-        """The rows as they would be if everybody was sent to, from the first digit to the last."""
-        return self.glue.decode().join(numbers).encode()
+    def lost(self, body: bytes, start: int, text: bytes, numbers: Sequence[str]) -> list[int] | None:
+        """Tell which rows failed.
 
-    def frames(self, said: bytes | bytearray, inner: bytes) -> bool:
-        """Tell whether `said` begins with these rows. Three looks spare putting them together."""
-        begin = len(self.before)
-        return (
-            said.startswith(inner, begin)
-            and said.startswith(self.before)
-            and said.startswith(self.after, begin + len(inner))
-        )
+        Args:
+            body: The reply.
+            start: Where its rows begin.
+            text: What `rows` gives for `numbers`.
+            numbers: The number of each row.
+
+        Returns:
+            Offsets of rows; or None where the reply differs from `text` in anything but the words of those.
+        """
+        cuts: list[int] = []
+        sent, sign, sign_at = self.sent, self.sign, self.sign_at
+        done = 0  # of the text; the reply is ahead of it by the beginning of the rows and two letters a failed row
+        hit = body.find(sign, start)
+        while hit >= 0 and (cut := hit - sign_at - start) < len(text):
+            if not body.startswith(self.failed, cut + start):
+                # One letter is found ten times as fast as many; here it stands for something else.
+                sign, sign_at = self.failed, 0
+                hit = body.find(sign, hit)
+                continue
+            if cut < done or not text.startswith(sent, cut) or text[done:cut] != body[done + start : cut + start]:
+                return None
+            cuts.append(cut)
+            done = cut + len(sent)
+            start += LONGER
+            hit = body.find(sign, done + start)
+        return self.rows_at(cuts, text, numbers) if body.startswith(text[done:], done + start) else None
 
     def levelled(self, said: bytes, rows: int) -> bytes | bytearray | None:
         """Put the first row's values in place of those in which other rows differ.
@@ -172,23 +189,16 @@ class Layout:
             at += len(self.sent)
         return cuts
 
-    def failed_rows(self, pieces: Sequence[bytes], numbers: Sequence[str], length: int) -> list[int]:
-        """Tell which rows failed.
-
-        Args:
-            pieces: The text of the rows, and of what follows them, cut at each row that failed.
-            numbers: The number of each row.
-            length: Of the rows, if everybody was sent to.
-        """
-        cuts = self.cuts(pieces, length)
+    def rows_at(self, cuts: Sequence[int], text: bytes, numbers: Sequence[str]) -> list[int]:
+        """Tell which rows have their status at these places of the `text` that `rows` gives for `numbers`."""
         # Numbers are nearly always of one length. Then a division tells the row, and its number is next to the cut.
         stride = len(numbers[0]) + len(self.glue)
         rows = [cut // stride for cut in cuts]
-        for at, row in enumerate(rows):
+        for cut, row in zip(cuts, rows, strict=True):
             number = numbers[row].encode() if row < len(numbers) else b"?"
             if not (
-                pieces[at].endswith(b'"%b%b' % (number, self.link))
-                or pieces[at + 1].startswith(b'%b%b"' % (self.link, number))
+                text.endswith(b'"%b%b' % (number, self.link), 0, cut)
+                or text.startswith(b'%b%b"' % (self.link, number), cut + len(self.sent))
             ):
                 break
         else:
