@@ -102,6 +102,11 @@ class Chunker:
         while self._waiting > _GROUPS_HELD * size:
             yield self._take(next(iter(self._groups)))
 
+    def filling(self, most: int) -> int:
+        """How many rows, at most so many, make whole chunks of those that wait; the others need not be kept then."""
+        rest = (self._waiting + most) % self._size
+        return most - rest if rest < most else most
+
     def flush(self) -> Iterator[Chunk]:
         """Give out what is left, in chunks that are not full."""
         while self._groups:

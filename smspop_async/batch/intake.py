@@ -37,8 +37,11 @@ FIRST_SLAB: Final = 250
 """Rows read at first, when every piece of memory is touched for the first time."""
 _PULLED_WITHIN: Final = 2
 """Windows of a turn of the loop in which a slab may be sorted."""
-_SMALLEST_SLAB: Final = 100
-_LARGEST_SLAB: Final = 2_000
+_SHORTEST_SLAB: Final = 100
+_LONG_SLAB: Final = 2_000
+"""Rows that may always be read at once, however short the campaigns."""
+_LONGEST_SLAB: Final = 8_000
+"""From there on nothing is gained: what is spent on a slab whatever its size is little then (measured)."""
 _JUNK: Final = 64
 """Characters of an invalid row that are kept to show it."""
 _DUPLICATE: Final = "the same number stands further up in the list"
@@ -268,6 +271,7 @@ class Intake(ChunkSource):
         chunker: The same that `sorter` feeds.
         abandoned: Whether reading on has lost its point.
         pump: Spreads the sorting over the turns of the event loop.
+        ahead: Rows that may be read ahead of the workers; a slab is no longer, unless it is a short one.
         clock: Seconds from any beginning, never going back.
     """
 
@@ -279,9 +283,12 @@ class Intake(ChunkSource):
         chunker: Chunker,
         abandoned: Callable[[], bool],
         pump: Pump,
+        ahead: int = _LONG_SLAB,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._pump = pump
+        self._size = rows.size
+        self._longest = max(_LONG_SLAB, min(_LONGEST_SLAB, ahead))
         self._clock = clock
         self._rows = rows
         self._sorter = sorter
@@ -340,6 +347,7 @@ class Intake(ChunkSource):
         slab, self._primed = self._primed, None
         if slab is not None or self._abandoned():
             return slab or self._rows.taken()
+        self._rows.size = self._chunker.filling(self._size)
         try:
             with anyio.CancelScope() as self._pulling:
                 return await self._rows.next_slab()
@@ -362,20 +370,21 @@ class Intake(ChunkSource):
             since = self._clock()
             result = next(steps)
             took = self._clock() - since
-        self._resize(took)
+        self._resize(took + self._rows.held)
         self._ready.extend(result.chunks)
         return result.excluded
 
     def _resize(self, took: float) -> None:
-        """Read larger slabs while they are sorted fast, smaller ones when they take long.
+        """Read slabs that take about a turn, so far as that is at most twice as many rows as the last one had.
 
-        What is spent on a slab whatever its size is a fifth of all at 500 rows; a slab of slow rows holds the loop.
+        What is spent on a slab whatever its size is much of all that a fast row costs; a slab of slow rows holds the
+        loop. One that took two turns is not taken for a chance.
         """
-        size = self._rows.size
-        if took < _TURN / 2:
-            self._rows.size = min(_LARGEST_SLAB, 2 * size)
+        if took <= _TURN:
+            longer = min(2.0, _TURN / took) if took > 0 else 2.0
+            self._size = min(self._longest, int(longer * self._size))
         elif took > 2 * _TURN:
-            self._rows.size = max(_SMALLEST_SLAB, size // 2)
+            self._size = max(_SHORTEST_SLAB, self._size // 2)
 
     async def aclose(self) -> None:
         """Close the source."""

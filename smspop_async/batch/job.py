@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import Mapping
 from string import Template
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from attrs import asdict, frozen
@@ -31,6 +31,8 @@ from smspop_async.journal.base import SendPlan
 from smspop_async.journal.sqlite import SqliteJournal
 
 _CHOICE = random.SystemRandom()
+_CHUNKS_AHEAD: Final = 4
+"""Campaigns for each worker whose rows may be read at once."""
 
 JournalLike = str | os.PathLike[str] | SqliteJournal
 """A journal, or the path of one."""
@@ -140,6 +142,7 @@ async def open_job(client: ApiClient, job: Job, emit: Emit | None, *, whole: boo
         chunker=chunker,
         abandoned=lambda: run.stopped and not rows.finite,
         pump=client.submitter.pump,
+        ahead=_CHUNKS_AHEAD * job.max_concurrency * job.chunk_size,
     )
     try:
         await intake.prime()

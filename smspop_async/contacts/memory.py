@@ -72,6 +72,7 @@ class Pull:
         except Exception as error:
             raise ContactSourceError(f"The contacts cannot be iterated ({type(error).__name__}).") from error
         self._own = self._rows is not rows or rows is not contacts
+        self._list: list[object] | None = contacts if type(contacts) is list else None  # pyright: ignore[reportUnknownMemberType]
         self._count = 0
         self._failure: ContactSourceError | None = None
 
@@ -95,7 +96,11 @@ class Pull:
 
     def rows(self, most: int) -> list[object]:
         """At most so many rows; none at the end."""
-        rows: list[object] = []
+        if self._list is not None:  # a slice of it is a third of the work, and sees the same rows
+            rows = self._list[self._count : self._count + most]
+            self._count += len(rows)
+            return rows
+        rows = []
         if self._failure is None:
             self.pull(rows, most)
         self.check(rows)

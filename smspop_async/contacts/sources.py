@@ -55,6 +55,8 @@ class ContactRows(ABC):
 
     size: int
     """The most rows of the next slab; the reader may change it as it goes."""
+    held: float = 0.0
+    """Seconds for which making the last slab held the event loop."""
     finite: bool
     """Whether reading to the end is bounded, so that every row can be accounted for after a run has stopped:
     True for texts, files and collections that know their size."""
@@ -310,8 +312,11 @@ class _IterableRows(ContactRows):
         self._unhurried = isinstance(contacts, list | tuple | str)
 
     async def next_slab(self) -> Slab | None:
+        since = self._clock()
         rows = self._pull.rows(self.size) if self._unhurried else self._within_budget()
-        return self._shape.slab(rows) if rows else None
+        slab = self._shape.slab(rows) if rows else None
+        self.held = self._clock() - since
+        return slab
 
     def _within_budget(self) -> list[object]:
         """Pull in steps that begin with one row, so that the first slow row is the last."""
@@ -359,7 +364,10 @@ class _AsyncRows(ContactRows):
         rows, self._rows = self._rows, []
         if not rows and self._failure is not None:
             raise self._failure
-        return self._shape.slab(rows) if rows else None
+        since = self._clock()
+        slab = self._shape.slab(rows) if rows else None
+        self.held = self._clock() - since
+        return slab
 
     def taken(self) -> Slab | None:
         rows, self._rows = self._rows, []
