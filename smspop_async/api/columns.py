@@ -58,8 +58,14 @@ class StatusColumn(Sequence[Status]):
 
     def count(self, value: object) -> int:
         """How many contacts have this status."""
-        exceptions = sum(status == value for status in self.others.values())
+        exceptions = [*self.others.values()].count(value)  # type: ignore[arg-type] # anything can be asked for
         return exceptions + (self.length - len(self.others) if self.common == value else 0)
+
+    def sent_and_failed(self) -> tuple[int, int]:
+        """How many contacts were sent to, and for how many that failed."""
+        if not self.others and self.common is Status.SENT:
+            return self.length, 0
+        return self.count(Status.SENT), self.count(Status.FAILED)
 
 
 def counted(statuses: StatusColumn) -> dict[str, int]:

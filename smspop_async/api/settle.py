@@ -10,6 +10,7 @@ words unheard of) takes the long way, which ends in the same columns.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -25,6 +26,7 @@ _WORD: Final = re.compile(r"[A-Za-z]{1,20}([ _-][A-Za-z]{1,20})?")
 _NUMBER: Final = itemgetter("phone_number")
 _STATUS: Final = itemgetter("status")
 
+_NOTHING: Final[Mapping[int, str]] = MappingProxyType({})
 NO_ROW: Final = "the reply accepted the campaign but has no row for this number"
 NO_ROWS: Final = "the API accepted the campaign; its reply held no per-contact statuses"
 
@@ -36,11 +38,15 @@ class Settlement:
     numbers: Sequence[str] = field(repr=False)
     statuses: StatusColumn = field(repr=False)
     """One for each of `numbers`, in their order."""
-    details: Mapping[int, str] = field(factory=dict[int, str], repr=False)
+    details: Mapping[int, str] = field(default=_NOTHING, repr=False)
     """Position to explanation, only where there is something to explain."""
-    summary: Summary
-    """Counted from `statuses`, not taken from the reply."""
     discrepancies: tuple[str, ...] = ()
+
+    @property
+    def summary(self) -> Summary:
+        """Counted from `statuses`, not taken from the reply."""
+        sent, failed = self.statuses.sent_and_failed()
+        return Summary(sent=sent, failed=failed)
 
     def contacts(self) -> list[ContactResult]:
         """Make the per-contact values."""
@@ -71,7 +77,6 @@ def settle(
             numbers=numbers,
             statuses=StatusColumn(common=Status.ACCEPTED, length=len(numbers)),
             details=dict.fromkeys(range(len(numbers)), NO_ROWS),
-            summary=Summary(),
             discrepancies=(
                 f"no per-contact rows in the reply (its summary: {summary.sent} sent, {summary.failed} failed)",
             ),
@@ -98,23 +103,20 @@ def _settle_plain(numbers: Sequence[str], rows: list[Any], claimed: Summary | No
 
 def settle_expected(numbers: Sequence[str], failed: Sequence[int], claimed: Summary | None) -> Settlement:
     """Settle a reply with one row for each number, whose word is "sent" but for those at the positions `failed`."""
-    summary = Summary(sent=len(numbers) - len(failed), failed=len(failed))
+    others = dict.fromkeys(failed, Status.FAILED)
     return Settlement(
         numbers=numbers,
-        statuses=StatusColumn(
-            common=Status.SENT, others=dict.fromkeys(failed, Status.FAILED), length=len(numbers)
-        ),
-        summary=summary,
-        discrepancies=_against(claimed, summary),
+        statuses=StatusColumn(common=Status.SENT, others=others, length=len(numbers)),
+        discrepancies=_against(claimed, len(numbers) - len(others), len(others)) if claimed is not None else (),
     )
 
 
-def _against(claimed: Summary | None, counted: Summary) -> tuple[str, ...]:
-    if claimed is None or claimed == counted:
+def _against(claimed: Summary | None, sent: int, failed: int) -> tuple[str, ...]:
+    if claimed is None or (claimed.sent == sent and claimed.failed == failed):
         return ()
     words = (
         f"the summary says {claimed.sent} sent, {claimed.failed} failed; "
-        f"the rows say {counted.sent} sent, {counted.failed} failed"
+        f"the rows say {sent} sent, {failed} failed"
     )
     return (words,)
 
@@ -143,14 +145,15 @@ def _settle_odd(
     if missing:
         notes[_MISSING] = len(missing)
     verdicts = [said.get(number, (Status.UNKNOWN, NO_ROW)) for number in numbers]
-    statuses = [status for status, _ in verdicts]
-    summary = Summary(sent=statuses.count(Status.SENT), failed=statuses.count(Status.FAILED))
+    statuses = StatusColumn.of([status for status, _ in verdicts])
     return Settlement(
         numbers=numbers,
-        statuses=StatusColumn.of(statuses),
+        statuses=statuses,
         details={at: detail for at, (_, detail) in enumerate(verdicts) if detail},
-        summary=summary,
-        discrepancies=(*(f"{count} {words}" for words, count in notes.items()), *_against(claimed, summary)),
+        discrepancies=(
+            *(f"{count} {words}" for words, count in notes.items()),
+            *_against(claimed, *statuses.sent_and_failed()),
+        ),
     )
 
 

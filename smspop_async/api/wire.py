@@ -25,7 +25,8 @@ NAME_LIMIT: Final = 191
 HOLE: Final = object()
 """Stands for what was cut out: see `decode_around`."""
 _DECODE: Final = json.JSONDecoder().decode
-_DECODE_AROUND: Final = json.JSONDecoder(parse_constant=lambda _: HOLE).decode
+_AROUND: Final = json.JSONDecoder(parse_constant=lambda _: HOLE)
+_TEXT: Final = json.JSONEncoder().encode
 CONTACT: Final = re.compile(r"[0-9]{9,15}")
 """What may be joined into ``manual_contacts``; a comma inside one would smuggle another contact in."""
 
@@ -69,14 +70,14 @@ class Envelope:
 
     def __attrs_post_init__(self) -> None:
         """Encode the part that does not change."""
-        message, sender_id = json.dumps(self.message), json.dumps(self.sender_id)
+        message, sender_id = _TEXT(self.message), _TEXT(self.sender_id)
         tail = f'"message": {message}, "sender_id": {sender_id}, "contact_import_method": "manual"'
         object.__setattr__(self, "_tail", f'{tail}, "manual_contacts": "')
 
     def encode(self, name: str, numbers: Iterable[str]) -> bytes:
         """The body of one campaign: the documented object. `numbers` must be digits already."""
         # Digits need no escaping, so the list of them is joined, not passed through the encoder.
-        return f'{{"name": {json.dumps(name)}, {self._tail}{", ".join(numbers)}"}}'.encode()
+        return f'{{"name": {_TEXT(name)}, {self._tail}{", ".join(numbers)}"}}'.encode()
 
 
 def decode(body: bytes) -> Any:
@@ -102,7 +103,8 @@ def decode_around(head: bytes, tail: bytes) -> Any:
     # NaN is no JSON, but Python's decoder reads it, and says so: as often as it stands there, and not in a text.
     text = str(b"%bNaN%b" % (head, tail), "utf-8")
     if text.count("NaN") + text.count("Infinity") == 1:
-        return _DECODE_AROUND(text)
+        whole, end = _AROUND.raw_decode(text) if text.startswith("{") else (None, 0)
+        return whole if end == len(text) else _AROUND.decode(text)
     holes: list[str] = []
 
     def dig(name: str) -> object:

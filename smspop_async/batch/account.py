@@ -13,7 +13,7 @@ from typing import Final
 from attrs import field, frozen
 
 from smspop_async.api.columns import StatusColumn, counted
-from smspop_async.api.models import Status, Summary
+from smspop_async.api.models import Status
 from smspop_async.api.settle import Settlement
 from smspop_async.batch.campaigns import CampaignBook
 from smspop_async.batch.chunks import Chunk, Part
@@ -117,7 +117,7 @@ class Account:
                 discrepancies=discrepancies,
             )
             self.log.settle(part.seq, verdict)
-        self._note(part, Status.ACCEPTED, detail, settlement.summary, settlement.statuses)
+        self._note(part, Status.ACCEPTED, detail, settlement.statuses)
 
     async def ended(
         self,
@@ -163,7 +163,7 @@ class Account:
                 verdict = Verdict(state=_STATES[status], status=status, detail=words, discrepancies=notes)
                 self.log.settle(part.seq, verdict)
         statuses = StatusColumn(common=for_contacts, length=len(part.chunk))
-        self._note(part, status, detail, Summary(), statuses, reason=reason)
+        self._note(part, status, detail, statuses, reason=reason)
 
     def hold(self, part: Part, detail: str, reason: str = "") -> None:
         """The campaign is UNKNOWN for now, and is being looked for: `ended` or `settled` follows."""
@@ -206,18 +206,14 @@ class Account:
         )
 
     def _note(
-        self,
-        part: Part,
-        status: Status,
-        detail: str,
-        summary: Summary,
-        statuses: StatusColumn,
-        *,
-        reason: str = "",
+        self, part: Part, status: Status, detail: str, statuses: StatusColumn, *, reason: str = ""
     ) -> None:
-        contacts = len(part.chunk)
-        doubt = self._doubts.pop(part.seq, "")
-        self.campaigns.note(part.seq, contacts=contacts, status=status, summary=summary, detail=detail)
+        contacts = len(part.chunk.numbers)
+        doubt = self._doubts.pop(part.seq, "") if self._doubts else ""
+        sent, failed = statuses.sent_and_failed()
+        self.campaigns.note(
+            part.seq, contacts=contacts, status=status, detail=detail, sent=sent, failed=failed
+        )
         if is_heard(self._observer):
             settled = CampaignSettled(
                 name=part.name,

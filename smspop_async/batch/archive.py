@@ -92,9 +92,7 @@ def _report(path: Path, record: SendRecord, reader: SendReader) -> Report:
     campaigns = CampaignBook(label=record.name, run=record.run)
     names = CampaignNames(record.name, record.run)
     for seq, contacts, verdict in reader.decided():
-        campaigns.note(
-            seq, contacts=contacts, status=verdict.campaign, summary=verdict.summary, detail=verdict.detail
-        )
+        campaigns.note_verdict(seq, contacts, verdict)
     counts = dict.fromkeys(Status, 0) | dict(reader.counts())
     counts[Status.NOT_SUBMITTED] += record.rows - sum(counts.values())
     return Report(

@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from smspop_async.api.models import Status, Summary
 from smspop_async.batch.naming import CampaignNames
+from smspop_async.journal.base import Verdict
 
 
 @frozen(kw_only=True)
@@ -42,24 +43,34 @@ class CampaignBook(Sequence[CampaignOutcome]):
         self._codes: dict[tuple[Status, str], int] = {}
         self._order: list[int] = []
 
-    def note(self, seq: int, *, contacts: int, status: Status, summary: Summary, detail: str) -> None:
+    def note(
+        self, seq: int, *, contacts: int, status: Status, detail: str, sent: int = 0, failed: int = 0
+    ) -> None:
         """Write down a campaign that is decided.
 
         Args:
             seq: Its place among the campaigns of the run, from 1.
             contacts: How many it was for.
             status: What became of it.
-            summary: What became of its contacts.
             detail: Why, where the status alone does not say it.
+            sent: How many of its contacts were sent to.
+            failed: For how many of them that failed.
         """
         code = self._codes.setdefault((status, detail), len(self._words))
         if code == len(self._words):
             self._words.append((status, detail))
         self._seqs.append(seq)
         self._contacts.append(contacts)
-        self._sent.append(summary.sent)
-        self._failed.append(summary.failed)
+        self._sent.append(sent)
+        self._failed.append(failed)
         self._code.append(code)
+
+    def note_verdict(self, seq: int, contacts: int, verdict: Verdict) -> None:
+        """Write down what a journal says of a campaign that is decided."""
+        sent, failed = verdict.summary.sent, verdict.summary.failed
+        self.note(
+            seq, contacts=contacts, status=verdict.campaign, detail=verdict.detail, sent=sent, failed=failed
+        )
 
     def __len__(self) -> int:
         return len(self._seqs)

@@ -208,13 +208,7 @@ async def _load_campaigns(reader: SendReader, account: Account, settings: Settin
         for seq, contacts, verdict in some:
             if verdict.state is ChunkState.UNKNOWN:
                 continue  # it is being looked for once more
-            account.campaigns.note(
-                seq,
-                contacts=contacts,
-                status=verdict.campaign,
-                summary=verdict.summary,
-                detail=verdict.detail,
-            )
+            account.campaigns.note_verdict(seq, contacts, verdict)
     names = CampaignNames(settings.name, settings.run)
     for seq, words in await anyio.to_thread.run_sync(lambda: list(reader.discrepancies())):
         account.discrepancies.append(f"{names.of(seq)[0]}: {words}")

@@ -7,7 +7,6 @@ import pytest
 
 from smspop_async import Status
 from smspop_async.api.columns import StatusColumn
-from smspop_async.api.models import Summary
 from smspop_async.batch import outcomes
 from smspop_async.batch.campaigns import CampaignBook
 from smspop_async.batch.chunks import Chunk, Chunker
@@ -50,8 +49,9 @@ class Kept:
         failed = {3: Status.FAILED, 77: Status.FAILED}
         statuses = StatusColumn(common=Status.SENT, others=failed, length=len(chunk))
         self.book.settle(chunk.rows, statuses, {})
-        summary = Summary(sent=len(chunk) - 2, failed=2)
-        self.campaigns.note(self.seq, contacts=500, status=Status.ACCEPTED, summary=summary, detail="")
+        self.campaigns.note(
+            self.seq, contacts=500, status=Status.ACCEPTED, detail="", sent=len(chunk) - 2, failed=2
+        )
 
 
 def scattered(first: int, last: int) -> Iterator[list[str]]:
