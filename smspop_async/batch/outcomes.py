@@ -101,14 +101,14 @@ class OutcomeBook:
             return
         # Nearly all contacts of a campaign have the same status, so that one is written first, in one stroke.
         self.settle_all(rows, statuses.common)
-        others = statuses.others
-        if not others and not details:
-            return
-        pairs = {at: (statuses[at], details.get(at, "")) for at in {*others, *details}} if details else {}
-        exceptions = pairs or {at: (status, "") for at, status in others.items()}
-        codes = {
-            pair: self._code(pair) for pair in dict.fromkeys(exceptions.values())
-        }  # may widen the column
+        if details:
+            at_others = {*statuses.others, *details}
+            self._settle_others(rows, {at: (statuses[at], details.get(at, "")) for at in at_others})
+        elif statuses.others:
+            self._settle_others(rows, {at: (status, "") for at, status in statuses.others.items()})
+
+    def _settle_others(self, rows: Sequence[int], exceptions: Mapping[int, tuple[Status, str]]) -> None:
+        codes = {pair: self._code(pair) for pair in dict.fromkeys(exceptions.values())}  # may widen the column
         column, tally = self._column, self._tally
         for at, pair in exceptions.items():
             row, code = rows[at], codes[pair]
@@ -119,22 +119,24 @@ class OutcomeBook:
     def settle_all(self, rows: Sequence[int], status: Status, detail: str = "") -> None:
         """Give all of `rows`, which ascend, the same status and detail."""
         code = self._code((status, detail))
-        column, tally, count = self._column, self._tally, len(rows)
-        first, end = (rows[0], rows[-1] + 1) if rows else (0, 0)
-        if end - first != count:
-            before: Sequence[int] = [column[row] for row in rows]
-            for row in rows:
-                column[row] = code
-        elif isinstance(column, bytearray):  # consecutive, as the rows of a chunk nearly always are
-            # Nearly all are decided for the first time.
-            before = () if column.count(0, first, end) == count else column[first:end]
+        count = len(rows)
+        self._tally[code] += count
+        if not count:
+            return
+        column, first, end = self._column, rows[0], rows[-1] + 1
+        # Consecutive, as the rows of a chunk nearly always are, and decided for the first time.
+        if type(column) is bytearray and end - first == count == column.count(0, first, end):
+            column[first:end] = bytes((code,)) * count
+            self._tally[0] -= count
+            return
+        before = column[first:end] if end - first == count else [column[row] for row in rows]
+        for old, times in Counter(before).items():
+            self._tally[old] -= times
+        if isinstance(column, bytearray) and end - first == count:
             column[first:end] = bytes((code,)) * count
         else:
-            before = column[first:end]
-            column[first:end] = array(column.typecode, (code,)) * count
-        tally[code] += count
-        for old, times in Counter(before).items() if before else ((0, count),):
-            tally[old] -= times
+            for row in rows:
+                column[row] = code
 
     def settle_rest(self, status: Status, detail: str) -> None:
         """Give every row that is not settled yet this status: the last act of a run."""
