@@ -42,6 +42,7 @@ def test_column_is_its_list(pair: tuple[StatusColumn, list[Status]]) -> None:
         assert column.count(value) == statuses.count(value)
         assert (value in column) is (value in statuses)
     assert sum(column.count(status) for status in Status) == len(column)
+    assert column.sent_and_failed() == (statuses.count(Status.SENT), statuses.count(Status.FAILED))
 
 
 @given(pair=columns, at=st.integers(-35, 35), cut=slices)
