@@ -129,7 +129,11 @@ class Layout:
                 sign, sign_at = self.failed, 0
                 hit = body.find(sign, hit)
                 continue
-            if cut < done or not text.startswith(sent, cut) or text[done:cut] != body[done + start : cut + start]:
+            if (
+                cut < done
+                or not text.startswith(sent, cut)
+                or text[done:cut] != body[done + start : cut + start]
+            ):
                 return None
             cuts.append(cut)
             done = cut + len(sent)

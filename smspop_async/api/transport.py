@@ -232,6 +232,8 @@ class Transport:
     def _stop_watching(self) -> None:
         if self._deadlines is not None:
             self._deadlines.close()
+        if self._exchange is not None and self._loop is not None and not self._loop.is_closed():
+            self._exchange.let_go()
 
 
 _CLOSED = "This SmsPop client is closed; make a new one."

@@ -108,7 +108,9 @@ class OutcomeBook:
             self._settle_others(rows, {at: (status, "") for at, status in statuses.others.items()})
 
     def _settle_others(self, rows: Sequence[int], exceptions: Mapping[int, tuple[Status, str]]) -> None:
-        codes = {pair: self._code(pair) for pair in dict.fromkeys(exceptions.values())}  # may widen the column
+        codes = {
+            pair: self._code(pair) for pair in dict.fromkeys(exceptions.values())
+        }  # may widen the column
         column, tally = self._column, self._tally
         for at, pair in exceptions.items():
             row, code = rows[at], codes[pair]

@@ -265,3 +265,48 @@ async def test_an_aiohttp_that_has_changed_is_used_in_the_layered_way(changed: t
     assert exchanging.fits()
     assert short == []
     assert len(server.posts) == 1
+
+
+async def test_a_connection_is_asked_for_once_a_turn() -> None:
+    """Whoever posts again in the same turn of the loop has the same connection at hand; the pool is not asked."""
+    async with raw_server(answer_all) as server, calling(server.base_url) as sms:
+        with patch.object(
+            BaseConnector, "connect", autospec=True, side_effect=BaseConnector.connect
+        ) as asked:
+            for _ in range(5):
+                await create(sms)
+    assert asked.call_count == 1
+    assert len(server.posts) == 5
+
+
+async def test_a_connection_is_back_in_the_pool_after_a_turn() -> None:
+    """The lender, whose pool has one connection, can use it as soon as the reply is read."""
+    connector = aiohttp.TCPConnector(limit=1)
+    async with (
+        raw_server(answer_all) as server,
+        aiohttp.ClientSession(connector=connector) as session,
+        SmsPop(TOKEN, base_url=server.base_url, session=session) as sms,
+    ):
+        with counting() as short:
+            await create(sms)
+        contacts, soon = {"manual_contacts": ", ".join(NUMBERS)}, aiohttp.ClientTimeout(5)
+        async with session.post(f"{server.base_url}/campaigns", json=contacts, timeout=soon):
+            pass
+        await create(sms)
+    assert len(short) == 1
+    assert len(server.posts) == 3
+    assert server.connections == 1
+
+
+async def test_a_connection_that_closed_within_the_turn_is_replaced() -> None:
+    """It is no sign of a server that closes behind its replies, and costs no attempt."""
+    async with raw_server(answer_all) as server, calling(server.base_url) as sms:
+        await create(sms)
+        transport = sms.submitter.transport
+        assert transport._exchange is not None
+        (kept,) = transport._exchange._kept
+        assert kept.transport is not None
+        kept.transport.abort()
+        await create(sms)
+        assert transport._stale == 0
+    assert len(server.posts) == 2
