@@ -20,9 +20,10 @@ The send flag is the same in both: `Outgoing.leave` looks at the connection, rai
 with no await between. A connection goes back to the pool when the reply is whole and the request is out;
 a server that answers before it has read everything may still close.
 
-It goes back at the end of the turn of the loop. A busy worker reads its reply and has the next campaign ready in the same
-step, and what it would do otherwise is to hand the connection to the pool and ask for it again at once, which costs as
-much as writing the request. Nobody waits for a connection longer than that turn, and none is kept by one who is idle.
+It goes back at the end of the turn of the loop. A busy worker reads its reply and has the next campaign ready in the
+same step, and what it would do otherwise is to hand the connection to the pool and ask for it again at once, which
+costs half as much as writing the request. Nobody waits for a connection longer than that turn, and none is kept by one
+who is idle.
 """
 
 import asyncio
@@ -109,6 +110,8 @@ class Exchange:
         self._address: _Address | None = None
         self._kept: list[Connection] = []
         """Fit for the next request, until the turn of the loop is over."""
+        self._ends: asyncio.Handle | None = None
+        """Called at the end of the turn."""
 
     def is_private(self) -> bool:
         """Tell whether nobody looks on, or answers in the network's place."""
@@ -169,8 +172,8 @@ class Exchange:
             raise aiohttp.ConnectionTimeoutError from None
 
     def _keep(self, connection: Connection) -> None:
-        if not self._kept:
-            asyncio.get_running_loop().call_soon(self.let_go)
+        if self._ends is None:
+            self._ends = asyncio.get_running_loop().call_soon(self.let_go)
         self._kept.append(connection)
 
     def _take(self) -> Connection | None:
@@ -184,6 +187,9 @@ class Exchange:
 
     def let_go(self) -> None:
         """Give to the pool what was kept."""
+        if self._ends is not None:
+            self._ends.cancel()
+            self._ends = None
         while self._kept:
             self._kept.pop().release()
 
