@@ -2,13 +2,16 @@
 
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import overload
+from typing import Final, overload
 
 from attrs import field, frozen
 
 from smspop_async.api.models import Status, Summary
 from smspop_async.batch.naming import CampaignNames
 from smspop_async.journal.base import Verdict
+
+
+_FACTS: Final = 5
 
 
 @frozen(kw_only=True)
@@ -34,11 +37,8 @@ class CampaignBook(Sequence[CampaignOutcome]):
 
     def __init__(self, *, label: str, run: str) -> None:
         self._names = CampaignNames(label, run)
-        self._seqs = array("L")
-        self._contacts = array("L")
-        self._sent = array("L")
-        self._failed = array("L")
-        self._code = array("L")
+        self._facts = array("L")
+        """Of each campaign: its number, its contacts, how many were sent to, how many failed, and a code of words."""
         self._words: list[tuple[Status, str]] = []
         self._codes: dict[tuple[Status, str], int] = {}
         self._order: list[int] = []
@@ -59,11 +59,7 @@ class CampaignBook(Sequence[CampaignOutcome]):
         code = self._codes.setdefault((status, detail), len(self._words))
         if code == len(self._words):
             self._words.append((status, detail))
-        self._seqs.append(seq)
-        self._contacts.append(contacts)
-        self._sent.append(sent)
-        self._failed.append(failed)
-        self._code.append(code)
+        self._facts.extend((seq, contacts, sent, failed, code))
 
     def note_verdict(self, seq: int, contacts: int, verdict: Verdict) -> None:
         """Write down what a journal says of a campaign that is decided."""
@@ -73,12 +69,12 @@ class CampaignBook(Sequence[CampaignOutcome]):
         )
 
     def __len__(self) -> int:
-        return len(self._seqs)
+        return len(self._facts) // _FACTS
 
     @property
     def summary(self) -> Summary:
         """The merged sent and failed of all campaigns."""
-        return Summary(sent=sum(self._sent), failed=sum(self._failed))
+        return Summary(sent=sum(self._facts[2::_FACTS]), failed=sum(self._facts[3::_FACTS]))
 
     @overload
     def __getitem__(self, at: int) -> CampaignOutcome: ...
@@ -98,16 +94,18 @@ class CampaignBook(Sequence[CampaignOutcome]):
 
     def _in_order(self) -> list[int]:
         """The places of the campaigns by their submission; they are noted as they are settled."""
-        if len(self._order) != len(self._seqs):
-            self._order = sorted(range(len(self._seqs)), key=self._seqs.__getitem__)
+        if len(self._order) != len(self):
+            seqs = self._facts[::_FACTS]
+            self._order = sorted(range(len(seqs)), key=seqs.__getitem__)
         return self._order
 
     def _outcome(self, place: int) -> CampaignOutcome:
-        status, detail = self._words[self._code[place]]
+        seq, contacts, sent, failed, code = self._facts[place * _FACTS : (place + 1) * _FACTS]
+        status, detail = self._words[code]
         return CampaignOutcome(
-            name=self._names.of(self._seqs[place])[0],
-            contacts=self._contacts[place],
+            name=self._names.of(seq)[0],
+            contacts=contacts,
             status=status,
-            summary=Summary(sent=self._sent[place], failed=self._failed[place]),
+            summary=Summary(sent=sent, failed=failed),
             detail=detail,
         )
