@@ -10,7 +10,6 @@ from smspop_async.api.models import Status, Summary
 from smspop_async.batch.naming import CampaignNames
 from smspop_async.journal.base import Verdict
 
-
 _FACTS: Final = 5
 
 

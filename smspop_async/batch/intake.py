@@ -39,7 +39,7 @@ _PULLED_WITHIN: Final = 2
 """Windows of a turn of the loop in which a slab may be sorted."""
 _SHORTEST_SLAB: Final = 100
 _LONG_SLAB: Final = 2_000
-"""Rows that may always be read at once, however short the campaigns."""
+"""Rows that may always be read at once, however short the campaigns, and in a thread."""
 _LONGEST_SLAB: Final = 8_000
 """From there on nothing is gained: what is spent on a slab whatever its size is little then (measured)."""
 _JUNK: Final = 64
@@ -288,7 +288,7 @@ class Intake(ChunkSource):
     ) -> None:
         self._pump = pump
         self._size = rows.size
-        self._longest = max(_LONG_SLAB, min(_LONGEST_SLAB, ahead))
+        self._longest = _LONG_SLAB if rows.is_threaded else max(_LONG_SLAB, min(_LONGEST_SLAB, ahead))
         self._clock = clock
         self._rows = rows
         self._sorter = sorter

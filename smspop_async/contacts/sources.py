@@ -57,6 +57,9 @@ class ContactRows(ABC):
     """The most rows of the next slab; the reader may change it as it goes."""
     held: float = 0.0
     """Seconds for which making the last slab held the event loop."""
+    is_threaded: bool = False
+    """Whether slabs are made in a thread. One that takes longer than the interpreter lets a thread have holds the loop
+    for that long, so that such slabs stay short."""
     finite: bool
     """Whether reading to the end is bounded, so that every row can be accounted for after a run has stopped:
     True for texts, files and collections that know their size."""
@@ -257,6 +260,7 @@ class _FileRows(ContactRows):
     """A file, read by worker threads one after another."""
 
     finite = True
+    is_threaded = True
 
     def __init__(self, path: Path, *, size: int, column: str | None, with_fields: bool) -> None:
         self.size = size

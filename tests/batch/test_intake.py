@@ -18,7 +18,7 @@ from smspop_async.batch.intake import Intake, Sorter
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.contacts.numbers import InvalidNumber, Normaliser, Scan
 from smspop_async.contacts.roster import Roster
-from smspop_async.contacts.sources import Slab, open_rows
+from smspop_async.contacts.sources import ContactRows, Slab, open_rows
 
 pytestmark = pytest.mark.anyio
 
@@ -398,3 +398,75 @@ async def test_lines_of_a_file_are_kept_by_the_short_way(tmp_path):
     assert (5, Status.DUPLICATE) in told
     assert (6, Status.SUPPRESSED) in told
     assert [line for line, status in told if status is Status.SENT] == [2, 3, 7]
+
+
+class Asked(ContactRows):
+    """Gives as many rows as it is asked for, and notes how many that are."""
+
+    finite = True
+
+    def __init__(self, rows, *, is_threaded=False, held=0.0):
+        self.size = 250
+        self.is_threaded = is_threaded
+        self.held = held
+        self.slabs = []
+        self._left = iter(rows)
+
+    async def next_slab(self):
+        rows = list(itertools.islice(self._left, self.size))
+        self.slabs.append(len(rows))
+        return Slab(values=rows) if rows else None
+
+    async def aclose(self):
+        pass
+
+
+async def slabs_of(source, *, chunk_size=500, **options):
+    """How many rows each slab had, on a clock that stands still but for what the source says it held the loop."""
+    chunker, book = Chunker(chunk_size), OutcomeBook()
+    sorter = Sorter(message="Hello!", normaliser=Normaliser(), roster=Roster(), chunker=chunker, book=book)
+    intake = Intake(
+        rows=source,
+        sorter=sorter,
+        chunker=chunker,
+        abandoned=lambda: False,
+        pump=Pump(lambda: 0.0),
+        clock=lambda: 0.0,
+        **options,
+    )
+    await intake.prime()
+    while (await intake.next())[0] is not None:
+        pass
+    assert len(book) == sum(source.slabs)
+    return [count for count in source.slabs if count]
+
+
+async def test_slabs_of_fast_rows_grow_and_end_where_a_campaign_does():
+    """The first is short; each is twice as long as the one before, up to 8,000; none leaves a campaign half full."""
+    slabs = await slabs_of(Asked(fake_numbers(40_000)), ahead=10**6)
+    assert slabs[:6] == [250, 250, 1_000, 2_000, 4_000, 8_000]
+    assert max(slabs) == 8_000
+    assert all(total % 500 == 0 for total in list(itertools.accumulate(slabs))[1:-1])
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "longest"),
+    [
+        ({}, {}, 2_000),
+        ({}, {"ahead": 3_200}, 3_000),
+        ({}, {"ahead": 10}, 2_000),
+        ({"is_threaded": True}, {"ahead": 10**6}, 2_000),
+    ],
+    ids=["not-told", "few-campaigns", "small-campaigns", "read-in-a-thread"],
+)
+async def test_slabs_stay_within_what_may_be_read_ahead(source, options, longest):
+    """A few campaigns for each worker, and 2,000 rows in any case; what a thread reads is no longer than that."""
+    slabs = await slabs_of(Asked(fake_numbers(20_000), **source), **options)
+    assert max(slabs) == longest
+
+
+async def test_slabs_of_slow_rows_become_short():
+    """Rows that hold the loop for two turns a slab are read by fewer, down to a hundred."""
+    slabs = await slabs_of(Asked(fake_numbers(2_000), held=0.002))
+    assert slabs[0] == 250
+    assert slabs[-2] == 100
