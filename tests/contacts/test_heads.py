@@ -264,6 +264,25 @@ def test_a_few_rows_of_a_width_are_a_grid_as_they_are() -> None:
         assert ZIMBABWE.scan(slab).undecided == [7]
 
 
+def test_half_a_head_is_none() -> None:
+    """Whole slabs of one width, in which what stands before the numbers is the end of a head or more than one."""
+    known = ("263", "+2630", "+263", "00263", "0")
+    halves = {head[at:] for head in known for at in range(len(head))}
+    for head in sorted(halves | {f"+{head}" for head in known} | {f"0{head}" for head in known}):
+        for tail in ("771234567", "0771234567"):
+            slab = [head + tail] * 40
+            decides_as_the_parser(ZIMBABWE, slab, ZIMBABWE.scan(slab))
+
+
+def test_dots_are_separators_too(by_columns: list[bool]) -> None:
+    """Dotted rows are made bare, dots in the wrong place are left to the parser, and the others are not slowed down."""
+    slab = ["077.123.4567", "+263.77.123.4567", "771234567.0", "0771234567"] * 20
+    assert ZIMBABWE.scan(slab).numbers == ["263771234567"] * 80
+    slab[9] = "077123456.7"
+    assert ZIMBABWE.scan(slab).undecided == [9]
+    assert by_columns == [True, True]
+
+
 def test_mixed_rows_take_no_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clean rows of all spellings are searched for nothing: the first few tell that they are not canonical."""
     matched: list[int] = []
