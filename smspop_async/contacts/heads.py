@@ -68,17 +68,20 @@ class Heads:
 
         Returns:
             A line for each row, which begins with `_STRANGE` where the row has none of the heads. None where these
-            are too many, or the cells too long, or not as many as rows.
+            are too many, or the cells not as many as rows, or all of them too short.
         """
         grid = self._grid(cells, rows)
         votes = self._votes(grid, rows) if grid else b""
         if not grid or votes.count(0) > strange:
             return None
+        place, pitch = grid.begin, grid.pitch
+        source = bytearray(grid.cells)  # columns of bytes would be copied once more on their way
         before = len(self.code)
         width = before + self.national + 1
         slab = bytearray((self.code + "0" * self.national + "\n").encode() * rows)
-        for column in range(self.national):
-            slab[before + column :: width] = grid.cells[grid.begin + grid.turn * column :: grid.pitch]
+        for column in range(before, before + self.national):
+            slab[column::width] = source[place::pitch]
+            place += grid.turn
         if 0 in votes:
             slab[::width] = votes.translate(_STRANGE + self.code[:1].encode() * 255)
         return slab.decode()
@@ -96,12 +99,12 @@ class Heads:
 
     def _votes(self, grid: _Grid, rows: int) -> bytes:
         """A byte for each row, 0 where it begins with none of the heads."""
-        known = bytes((self.by_length.get(grid.begin, 0),))
-        left = -1 if grid.padded else int.from_bytes(known * rows, "little")
-        place = grid.begin
-        for table in self.columns if grid.padded else self.columns[: grid.begin]:
-            place -= grid.turn
-            left &= int.from_bytes(grid.cells[place :: grid.pitch].translate(table), "little")
+        cells, place, turn, pitch, padded = grid
+        known = bytes((self.by_length.get(place, 0),))
+        left = -1 if padded else int.from_bytes(known * rows, "little")
+        for table in self.columns if padded else self.columns[:place]:
+            place -= turn
+            left &= int.from_bytes(cells[place::pitch].translate(table), "little")
         return left.to_bytes(rows, "little")
 
 

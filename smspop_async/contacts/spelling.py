@@ -2,8 +2,8 @@
 
 What people and spreadsheets put between the digits is removed; what may have cost digits, or may hide a second
 number, is refused with its reason. Nothing is guessed. The rules for one value (`bare_spelling`) and for many
-at once (`bare_lines`) are the same steps in the same order, because the fast path of `numbers` must see exactly
-what the full parser would be given.
+at once (`bare_lines`, `bare_cells`) come to the same, because the fast path of `numbers` must see exactly what the full
+parser would be given.
 
 No reason holds a digit of the number it speaks of.
 """
@@ -171,6 +171,9 @@ def bare_lines(text: str) -> str:
 
 def bare_cells(text: str) -> bytes:
     """Do what `bare_lines` does, with a tab behind each value.
+
+    Where every hyphen is behind a digit, none can become the first of its line when gaps are removed. Then all that
+    stands between digits goes in one pass.
 
     Args:
         text: Values with a line break behind each. One that has line breaks in it becomes several cells.
