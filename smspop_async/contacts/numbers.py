@@ -9,11 +9,13 @@ rows is first matched, as one text, against patterns compiled from the library's
    not canonical stops the pattern; it is set aside and the match goes on behind it. A slab with no such row is
    returned as it came, with no Python executed per row.
 2. *Plain* rows are stripped of spaces and hyphens as one text. A few among canonical ones are searched by `findall`.
-   Where they are many, a calling code is put in the place of what certainly stands for one, and before mobile numbers
-   that certainly have none, which makes the slab canonical; what is not so even then is searched.
+   Where they are many, whatever certainly stands for the calling code is replaced by it, also where that is nothing,
+   which makes the slab canonical: by columns (`heads`) where most rows end in a mobile number of one length, else by
+   one replacement after the other. What is not canonical even then is searched.
 3. The rest is left to `Normaliser.parse`, which the caller runs in slices, because it is slow.
 
-A value with a line break in it would be two lines and could fool a joined match, so the lines are counted.
+A value with a line break in it would be two lines and could fool a joined match, so before anything is believed the
+lines are counted, or the columns tell.
 """
 
 import difflib
@@ -28,7 +30,14 @@ from phonenumbers.phonenumberutil import SUPPORTED_REGIONS, NumberParseException
 from smspop_async.contacts.boxes import Boxes
 from smspop_async.contacts.number_space import Lines
 from smspop_async.contacts.plan import LONGEST, SHORTEST, Plan, plan_for
-from smspop_async.contacts.spelling import InvalidNumber, bare_lines, bare_spelling, joined, one_a_line
+from smspop_async.contacts.spelling import (
+    InvalidNumber,
+    bare_cells,
+    bare_lines,
+    bare_spelling,
+    joined,
+    one_a_line,
+)
 from smspop_async.errors import ConfigurationError
 
 __all__ = ["PARSED_AT_ONCE", "InvalidNumber", "Normaliser", "Scan"]
@@ -40,7 +49,9 @@ _STEPS_ALLOWED: Final = 2
 _LINES_A_STEP: Final = 8
 """Rows that are not canonical are stepped over, about 1 µs each, while they are fewer than one in so many."""
 _WORTH_BOXES: Final = 8
-"""Rows from which on it is faster to look at columns (measured)."""
+"""Rows from which on it is faster to look for canonical numbers by columns (measured)."""
+_WORTH_COLUMNS: Final = 32
+"""Rows from which on it is faster to look for other spellings by columns (measured)."""
 _LIBRARY_LIMIT: Final = 250
 """The phone library refuses longer texts (its ``_MAX_INPUT_STRING_LENGTH``)."""
 
@@ -91,16 +102,7 @@ class Normaliser:
             return Scan(numbers=[None] * len(values), undecided=list(range(len(values))))
         if not values:
             return Scan(numbers=[], undecided=[])
-        texts, text = joined(values, text)
-        lines = Lines(text, len(texts))
-        if lines.rows < _WORTH_BOXES or not _in_boxes(self._plan.boxes, lines):
-            texts, text = one_a_line(texts, text)
-            set_aside = _not_canonical(self._plan, text)
-            if set_aside is None:
-                return _plain(self._plan, bare_lines(text), lines.rows)
-            if set_aside:
-                return _stepped(self._plan, texts, set_aside, text)
-        return Scan(numbers=_own(texts), undecided=[], lines=lines)
+        return _scanned(self._plan, *joined(values, text))
 
     def parse(self, value: object) -> str:
         """Decide one value with the full parser.
@@ -154,6 +156,23 @@ def _known_region(region: object) -> str:
     )
 
 
+def _scanned(plan: Plan, texts: Sequence[str], text: str) -> Scan:
+    lines = Lines(text, len(texts))
+    if lines.rows >= _WORTH_BOXES and _in_boxes(plan.boxes, lines):
+        return Scan(numbers=_own(texts), undecided=[], lines=lines)
+    set_aside = _not_canonical(plan, text)
+    if set_aside is None and lines.rows >= _WORTH_COLUMNS and (scan := _by_columns(plan, text, lines.rows)):
+        return scan
+    texts, as_lines = one_a_line(texts, text)
+    if as_lines != text:
+        return _scanned(plan, texts, as_lines)
+    if set_aside is None:
+        return _plain(plan, bare_lines(text), lines.rows)
+    if set_aside:
+        return _stepped(plan, texts, set_aside, text)
+    return Scan(numbers=_own(texts), undecided=[], lines=lines)
+
+
 def _in_boxes(boxes: Mapping[int, Boxes], lines: Lines) -> bool:
     those = boxes.get(lines.width)
     return those is not None and those.hold(lines)
@@ -200,6 +219,27 @@ def _stepped(plan: Plan, lines: Sequence[str], set_aside: Sequence[int], origin:
     return Scan(numbers=numbers, undecided=undecided)
 
 
+def _by_columns(plan: Plan, origin: str, rows: int) -> Scan | None:
+    """The numbers of lines of which most end in mobile numbers of one length; None where too few do."""
+    if plan.heads is None:
+        return None
+    text = plan.heads.canonical(bare_cells(origin), rows, strange=_STEPS_ALLOWED + rows // _LINES_A_STEP)
+    if text is None:
+        return None
+    canonical = Lines(text, rows)
+    set_aside = [] if _in_boxes(plan.boxes, canonical) else _not_canonical(plan, text)
+    return None if set_aside is None else _decided(plan, canonical, set_aside, origin)
+
+
+def _decided(plan: Plan, canonical: Lines, set_aside: Sequence[int], origin: str) -> Scan:
+    """The numbers of lines that were made canonical, but for those set aside, from what they were made of."""
+    lines = canonical.text.split("\n")
+    lines.pop()
+    if set_aside:
+        return _stepped(plan, lines, set_aside, origin)
+    return Scan(numbers=_own(lines), undecided=[], lines=canonical)
+
+
 def _plain(plan: Plan, bare: str, rows: int) -> Scan:
     """The numbers of bare lines: canonical ones are made of them where that is safe, and the rest searched."""
     canonical = Lines(text := _rewritten(plan, bare, rows), rows)
@@ -210,11 +250,7 @@ def _plain(plan: Plan, bare: str, rows: int) -> Scan:
             numbers=numbers,
             undecided=[offset for offset, number in enumerate(numbers) if number is None],
         )
-    lines = text.split("\n")
-    lines.pop()
-    if set_aside:
-        return _stepped(plan, lines, set_aside, bare)
-    return Scan(numbers=_own(lines), undecided=[], lines=canonical)
+    return _decided(plan, canonical, set_aside, bare)
 
 
 def _rewritten(plan: Plan, bare: str, rows: int) -> str:

@@ -39,6 +39,7 @@ from phonenumbers.phonenumberutil import COUNTRY_CODE_TO_REGION_CODE
 
 from smspop_async.contacts.boxes import Boxes, boxes_by_width
 from smspop_async.contacts.digit_language import DigitLanguage, UnknownSyntaxError, lengths, read_pattern
+from smspop_async.contacts.heads import Heads, heads_before
 
 SHORTEST: Final = 9
 LONGEST: Final = 15
@@ -74,6 +75,8 @@ class Plan:
     rewrites: tuple[tuple[str, str], ...]
     """Replacements, in this order, that turn the beginnings of plain lines into canonical ones. Whatever is
     canonical afterwards is the number that the line had stood for."""
+    heads: Heads | None
+    """The same, by columns, before mobile numbers of the commonest length. None where that would not help."""
     boxes: dict[int, Boxes]
     """By the width of a line: most of what `canonical` matches, recognised by columns."""
     boxes_at_home: dict[int, Boxes]
@@ -141,6 +144,7 @@ class _Compiler:
             rewrites=tuple(self._rewrites()),
             boxes=boxes_by_width(self.code, self._canonical_as_it_is()),
             boxes_at_home=boxes_by_width("", self._national_as_it_is()),
+            heads=self._mobile_heads(),
         )
 
     def _canonical_as_it_is(self) -> Iterator[DigitLanguage]:
@@ -223,7 +227,15 @@ class _Compiler:
             yield f"{at_home}(?!(?:{self.general_pattern})\n){self.code}{trunk}"
 
     def _rewrites(self) -> Iterator[tuple[str, str]]:
-        """Heads that mean the calling code whatever national number follows, so long as one does; or begin one.
+        """Heads that mean the calling code whatever national number follows, so long as one does; or begin one."""
+        for head in self._coded_heads():
+            yield f"\n{head}", f"\n{self.code}"
+        digits = list(self._mobile_digits())
+        for digit in digits if len(digits) <= _HEADS_WORTH_IT else ():
+            yield f"\n{digit}", f"\n{self.code}{digit}"
+
+    def _coded_heads(self) -> Iterator[str]:
+        """Heads that mean the calling code whatever national number follows, so long as one does.
 
         Behind the trunk prefix that is so only when the two together cannot be mistaken for a call
         abroad, or for the calling code.
@@ -232,10 +244,10 @@ class _Compiler:
             _LITERAL.fullmatch(self.trunk) is not None and not self.metadata.national_prefix_transform_rule
         )
         if trunk_is_plain:
-            yield f"\n+{self.code}{self.trunk}", f"\n{self.code}"
-        yield f"\n+{self.code}", f"\n{self.code}"
+            yield f"+{self.code}{self.trunk}"
+        yield f"+{self.code}"
         if _LITERAL.fullmatch(self.abroad) and not self.code.startswith(self.abroad):
-            yield f"\n{self.abroad}{self.code}", f"\n{self.code}"
+            yield f"{self.abroad}{self.code}"
         if (
             trunk_is_plain
             and not self.code.startswith(self.trunk)
@@ -244,10 +256,27 @@ class _Compiler:
                 for home in self._behind_trunk()
             )
         ):
-            yield f"\n{self.trunk}", f"\n{self.code}"
-        digits = list(self._mobile_digits())
-        for digit in digits if len(digits) <= _HEADS_WORTH_IT else ():
-            yield f"\n{digit}", f"\n{self.code}{digit}"
+            yield self.trunk
+
+    def _known_heads(self) -> Iterator[str]:
+        """The same, and the calling code itself; and nothing, where no national number is read as a call abroad."""
+        yield self.code
+        yield from self._coded_heads()
+        if all(
+            _proven(_language(pattern), DigitLanguage.never_begins_with, _language(self.abroad))
+            for pattern, _ in self.national
+        ):
+            yield ""
+
+    def _mobile_heads(self) -> Heads | None:
+        """What mobile numbers of the commonest length are headed by, where a calling code put before them stays one."""
+        mobile = self.metadata.mobile or PhoneNumberDesc()
+        national = len(mobile.example_number or "")
+        guards = self.bare_guards.get(mobile.national_number_pattern or "")
+        ambiguous = guards != "" and len(self.code) + national in self.general.possible_length
+        if ambiguous or not SHORTEST <= len(self.code) + national <= LONGEST:
+            return None
+        return heads_before(national, self.code, list(self._known_heads()))
 
     def _mobile_digits(self) -> Iterator[str]:
         """Digits that mobile numbers begin with, where a national number that does has nothing before it.

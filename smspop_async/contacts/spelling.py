@@ -2,8 +2,8 @@
 
 What people and spreadsheets put between the digits is removed; what may have cost digits, or may hide a second
 number, is refused with its reason. Nothing is guessed. The rules for one value (`bare_spelling`) and for many
-at once (`bare_lines`) are the same steps in the same order, because the fast path of `numbers` must see exactly
-what the full parser would be given.
+at once (`bare_lines`, `bare_cells`) come to the same, because the fast path of `numbers` must see exactly what the full
+parser would be given.
 
 No reason holds a digit of the number it speaks of.
 """
@@ -62,6 +62,10 @@ _RARE: Final = (
     *((gap, "") for gap in GAPS if not gap.isascii()),
     *((hyphen, "-") for hyphen in HYPHENS if not hyphen.isascii()),
 )
+_TO_CELLS: Final = bytes.maketrans(b"\t\r\n", b"??\t")
+_BETWEEN_DIGITS: Final = "".join(char for char in GAPS + HYPHENS if char.isascii()).encode()
+_BEHIND_NO_DIGIT: Final = re.compile("-(?<![0-9]-)")
+"""A hyphen that may be the first of a line when gaps are removed; searched for from hyphen to hyphen."""
 _BARE: Final = re.compile(r"\+?[0-9]+")
 _SCIENTIFIC: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+")
 _EXTENSION: Final = re.compile(
@@ -163,6 +167,23 @@ def bare_lines(text: str) -> str:
     if "." in text:
         text = "\n".join([_without_dots(line) if "." in line else line for line in text.split("\n")])
     return text
+
+
+def bare_cells(text: str) -> bytes:
+    """Do what `bare_lines` does, with a tab behind each value.
+
+    Where every hyphen is behind a digit, none can become the first of its line when gaps are removed. Then all that
+    stands between digits goes in one pass.
+
+    Args:
+        text: Values with a line break behind each. One that has line breaks in it becomes several cells.
+
+    Returns:
+        ASCII, in which a tab or a line break is nothing else.
+    """
+    if "." in text or not text.isascii() or ("-" in text and _BEHIND_NO_DIGIT.search(text)):
+        text = bare_lines(text)
+    return text.encode("ascii", "replace").translate(_TO_CELLS, _BETWEEN_DIGITS)
 
 
 def _texts(values: Sequence[object]) -> Sequence[str]:
