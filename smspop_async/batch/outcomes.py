@@ -101,22 +101,22 @@ class OutcomeBook:
             return
         # Nearly all contacts of a campaign have the same status, so that one is written first, in one stroke.
         self.settle_all(rows, statuses.common)
+        others = statuses.others
         if details:
-            at_others = {*statuses.others, *details}
-            self._settle_others(rows, {at: (statuses[at], details.get(at, "")) for at in at_others})
-        elif statuses.others:
-            self._settle_others(rows, {at: (status, "") for at, status in statuses.others.items()})
+            exceptions = {at: (statuses[at], details.get(at, "")) for at in {*others, *details}}
+            codes = {pair: self._code(pair) for pair in dict.fromkeys(exceptions.values())}
+            self._settle_others(rows, {at: codes[pair] for at, pair in exceptions.items()}, statuses.common)
+        elif others:
+            words = {status: self._code((status, "")) for status in dict.fromkeys(others.values())}
+            self._settle_others(rows, {at: words[status] for at, status in others.items()}, statuses.common)
 
-    def _settle_others(self, rows: Sequence[int], exceptions: Mapping[int, tuple[Status, str]]) -> None:
-        codes = {
-            pair: self._code(pair) for pair in dict.fromkeys(exceptions.values())
-        }  # may widen the column
-        column, tally = self._column, self._tally
-        for at, pair in exceptions.items():
-            row, code = rows[at], codes[pair]
-            tally[column[row]] -= 1
+    def _settle_others(self, rows: Sequence[int], codes: Mapping[int, int], common: Status) -> None:
+        """Write the codes of those, by position in `rows`, that differ from what all of them have by now."""
+        column, tally = self._column, self._tally  # the codes may have widened the column
+        for at, code in codes.items():
+            column[rows[at]] = code
             tally[code] += 1
-            column[row] = code
+        tally[self._code((common, ""))] -= len(codes)
 
     def settle_all(self, rows: Sequence[int], status: Status, detail: str = "") -> None:
         """Give all of `rows`, which ascend, the same status and detail."""
