@@ -119,6 +119,10 @@ class Sorter:
         self._chunker = chunker
         self._book = book
 
+    def close(self) -> None:
+        """Let go of the roster: nothing more is to be sorted."""
+        self._roster.close()
+
     def sort(self, slab: Slab) -> Iterator[Sorted | None]:
         """Sort a slab: yields None wherever the loop may turn, and the result at the end."""
         scan = self._normaliser.scan(slab.values, slab.text)
@@ -387,5 +391,6 @@ class Intake(ChunkSource):
             self._size = max(_SHORTEST_SLAB, self._size // 2)
 
     async def aclose(self) -> None:
-        """Close the source."""
+        """Close the source, and let go of the roster."""
+        self._sorter.close()
         await self._rows.aclose()

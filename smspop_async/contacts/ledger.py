@@ -83,6 +83,11 @@ class PlainNumbers:
             return [offset for offset, number in enumerate(numbers) if not self.add_key(key_of(number))]
         return self._add_at(addresses(packed(numbers, lines), len(numbers)), numbers)
 
+    def close(self) -> None:
+        """Let go of all numbers. The set is not to be used any more."""
+        self._pages.clear()
+        self._shards.clear()
+
     def add_key(self, key: int) -> bool:
         """Add one number, given as its key; False when it was in already."""
         head = key >> LOW_BITS

@@ -61,6 +61,10 @@ class Roster:
         """How many numbers were admitted."""
         return self._admitted
 
+    def close(self) -> None:
+        """Let go of the numbers; nobody is to be admitted any more."""
+        self._known.close()
+
     def suppress(self, numbers: Iterable[str]) -> None:
         """Never admit these numbers from now on; one that was admitted before stays counted."""
         each = iter(numbers)

@@ -19,6 +19,9 @@ then, and memory is walked through once and forwards. Whatever this form does no
 The pool is memory that the system gives out as it is touched, a few pages at a time. (Huge ones would be a little
 faster, but the first of them can take the kernel tens of milliseconds to find, measured.) It is mapped, because the C
 library would clear memory that it has used before as a whole, for milliseconds, at the beginning of a later run.
+
+To be given memory is half of what a run of a few hundred contacts costs. So a ledger that is closed leaves its pool to
+the next one, if little of it was used: what was is cleared, and stays with the process.
 """
 
 import mmap
@@ -43,6 +46,8 @@ FEW: Final = 100
 _FEW_SHARED: Final = 16
 """Bytes that hold two numbers of a slab, up to which a loop over them is faster: scattered numbers share hardly any."""
 POOL_BYTES: Final = 1 << 24
+_KEPT_BYTES: Final = 1 << 22
+"""Bytes of a pool in use up to which it is left to the next ledger."""
 ENTRIES: Final = 1 << 18
 """Entries of the table: the last four digits of a head and two bits of the fifth, for 400 million neighbours."""
 _OWNER: Final = 18
@@ -67,13 +72,11 @@ class VectorNumbers(PlainNumbers):
 
     def __init__(self) -> None:
         super().__init__()
-        self._memory = _lazy_memory(POOL_BYTES)
-        self._pool: Bytes = np.frombuffer(self._memory, np.uint8)
-        self._used = 0
-        self._table: Column = np.frombuffer(_lazy_memory(_WORD * ENTRIES), np.int64)
+        self._store = _store_at_hand()
+        self._pool, self._table = self._store.pool, self._store.table
 
     def __bool__(self) -> bool:
-        return bool(self._used) or super().__bool__()
+        return bool(self._store.used) or super().__bool__()
 
     def add(self, numbers: Sequence[str], lines: space.Lines | None = None) -> list[int]:
         """Add a slab, as `PlainNumbers.add` does."""
@@ -136,21 +139,34 @@ class VectorNumbers(PlainNumbers):
         found: Column = self._table.take(heads & (ENTRIES - 1)) - (heads >> _OWNER << (_ADDRESS + 1))
         return found
 
+    def close(self) -> None:
+        """Leave the pool to the next ledger. This one is not to be used any more."""
+        super().close()
+        store, self._store = self._store, _Store(0, 0)
+        self._pool, self._table = self._store.pool, self._store.table
+        if 0 < store.used <= _KEPT_BYTES and not _spare:
+            store.clear()
+            _spare.append(store)
+
     def _make_pages(self, heads: Iterable[int]) -> None:
         wanted = np.fromiter(heads, np.int64)
         entries = wanted & (ENTRIES - 1)
         free = np.zeros(len(wanted), np.bool_)
         free[np.unique(entries, return_index=True)[1]] = True  # of several heads at one entry
         free &= self._table[entries] == 0
-        room = (POOL_BYTES - self._used) // space.PAGE_BYTES
+        store = self._store
+        room = (POOL_BYTES - store.used) // space.PAGE_BYTES
         free[np.flatnonzero(free)[room:]] = False
         ours = wanted[free]
-        first, end = self._used, self._used + space.PAGE_BYTES * len(ours)
+        first, end = store.used, store.used + space.PAGE_BYTES * len(ours)
         begins = np.arange(first, end, space.PAGE_BYTES)
         self._table[entries[free]] = ours >> _OWNER << (_ADDRESS + 1) | _MADE | 8 * begins
-        self._used = end
-        # Memory that is read before it is written is given out twice: first a page of zeros, then one of its own.
-        self._pool[first:end] = 0
+        store.entries.append(entries[free])
+        store.used = end
+        if end > store.touched:
+            # Memory that is read before it is written is given out twice: first a page of zeros, then one of its own.
+            self._pool[max(first, store.touched) : end] = 0
+            store.touched = end
         super()._make_pages(wanted[~free].tolist())
 
     def _page(self, head: int) -> Page | None:
@@ -160,8 +176,42 @@ class VectorNumbers(PlainNumbers):
             address = int(self._table[head & (ENTRIES - 1)]) - (head >> _OWNER << (_ADDRESS + 1))
             if address >> _ADDRESS == 1:
                 begin = address % _MADE // 8
-                page = self._pages[head] = self._memory[begin : begin + space.PAGE_BYTES]
+                page = self._pages[head] = self._store.memory[begin : begin + space.PAGE_BYTES]
         return page
+
+
+class _Store:
+    """The memory of a ledger."""
+
+    def __init__(self, pool: int = POOL_BYTES, entries: int = ENTRIES) -> None:
+        self.memory = _lazy_memory(pool)
+        self.pool: Bytes = np.frombuffer(self.memory, np.uint8)
+        self.table: Column = np.frombuffer(_lazy_memory(_WORD * entries), np.int64)
+        self.used = 0
+        """Bytes of the pool that have pages on them."""
+        self.touched = 0
+        """Bytes of it that the system has given out."""
+        self.entries: list[Column] = []
+        """Those of the table that tell of pages."""
+
+    def clear(self) -> None:
+        """Make it as it was, but for the memory that was given out."""
+        self.pool[: self.used] = 0
+        for entries in self.entries:
+            self.table[entries] = 0
+        self.entries = []
+        self.used = 0
+
+
+_spare: list[_Store] = []
+"""One at most. Threads share it: to pop and to append is one step each."""
+
+
+def _store_at_hand() -> _Store:
+    try:
+        return _spare.pop()
+    except IndexError:
+        return _Store()
 
 
 def _split(addresses: Addresses) -> tuple[Places, Bytes]:
@@ -197,6 +247,8 @@ def _keys(packed: bytes, rows: int) -> Column:
 
 
 def _lazy_memory(size: int) -> memoryview:
+    if not size:
+        return memoryview(bytearray())
     if sys.platform == "win32":
         return memoryview(mmap.mmap(-1, size))
     return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))

@@ -159,7 +159,7 @@ def held(ledger: type[PlainNumbers], chunks_of_numbers: Iterator[list[str]]) -> 
 def pages(roster: Roster) -> int:
     """How many pages there are, in a pool and apart."""
     numbers = roster._known
-    pooled = numbers._used // PAGE_BYTES if isinstance(numbers, VectorNumbers) else 0
+    pooled = numbers._store.used // PAGE_BYTES if isinstance(numbers, VectorNumbers) else 0
     return pooled + sum(type(page) is bytearray for page in numbers._pages.values())
 
 
@@ -323,3 +323,61 @@ def test_an_empty_chunk(chunk: list[str]) -> None:
     """Nothing admits nothing."""
     admission = Roster(["263770000001"]).admit(chunk)
     assert (admission.duplicates, admission.suppressed) == ([], [])
+
+
+@given(lists=st.lists(st.lists(chunks, max_size=4), min_size=2, max_size=4))
+@both
+def test_a_ledger_knows_nothing_of_those_that_were_closed(
+    ledger: type[PlainNumbers], lists: list[list[list[str]]]
+) -> None:
+    """One after another has the memory of the one before; each finds just the duplicates of its own list."""
+    for slabs in lists:
+        seen, numbers = set[str](), ledger()
+        for slab in slabs:
+            again = [
+                offset for offset, number in enumerate(slab) if number in seen or number in slab[:offset]
+            ]
+            assert numbers.add(slab) == again
+            seen.update(slab)
+        assert all(number in numbers for number in seen)
+        numbers.close()
+
+
+def test_memory_of_a_closed_ledger_is_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one has it, cleared; two at once have one each, and no more than one is kept."""
+    monkeypatch.setattr(vector_ledger, "_spare", [])
+    slab = [f"26377{tail * 10_007 % 10**7:07}" for tail in range(500)]
+    first, second = VectorNumbers(), VectorNumbers()
+    stores = [first._store, second._store]
+    for numbers in (first, second):
+        assert numbers.add(slab) == []
+        numbers.close()
+        numbers.close()
+    assert vector_ledger._spare == [stores[0]]
+    assert not stores[0].pool.any()
+    assert not stores[0].table.any()
+    third = VectorNumbers()
+    assert third._store is stores[0]
+    assert not third
+    assert third.add(slab) == []
+    assert third.add(slab) == list(range(500))
+
+
+def test_memory_of_a_large_list_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a process keeps between two lists does not grow with them."""
+    monkeypatch.setattr(vector_ledger, "_spare", [])
+    monkeypatch.setattr(vector_ledger, "_KEPT_BYTES", 100 * PAGE_BYTES)
+    for heads, kept in ((101, 0), (100, 1)):
+        numbers = VectorNumbers()
+        numbers.add([f"26377{tail:03}0000" for tail in range(heads)])
+        assert numbers._store.used == heads * PAGE_BYTES
+        numbers.close()
+        assert len(vector_ledger._spare) == kept
+
+
+def test_a_closed_ledger_takes_nobody() -> None:
+    """Its memory may be another's by now."""
+    numbers = VectorNumbers()
+    numbers.close()
+    with pytest.raises(IndexError):
+        numbers.add([f"26377{tail:07}" for tail in range(500)])
