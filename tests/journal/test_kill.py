@@ -239,7 +239,7 @@ POINTS = {
     "journal.sqlite:SendLog.settle": "before after",
     "api.transport:Transport.post": "before after",
     "api.sendflag:Outgoing.leave": "before after",
-    "api.exchange:read_capped": "before after",
+    "api.exchange:read_whole": "before after",
     "api.submit:Submitter._read": "before after",
     "batch.reconcile:Reconciler._look": "before after",
     "batch.reconcile:Reconciler._found": "before after",
