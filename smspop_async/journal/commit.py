@@ -46,7 +46,8 @@ from attrs import define, field
 
 from smspop_async.errors import JournalError
 from smspop_async.journal.base import StaleClaimError
-from smspop_async.journal.failures import explain
+from smspop_async.journal.drafting import Draft, Early
+from smspop_async.journal.failures import explain, explain_os, vanished
 from smspop_async.journal.swaps import Swap, swap
 
 T = TypeVar("T")
@@ -84,14 +85,20 @@ class GroupCommit:
         connection: Used by the thread alone.
         path: The file, without symbolic links.
         close: Called by the thread at its end.
+        draft: What the connection is to, where the journal is new.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, close: Callable[[], object] = lambda: None
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        close: Callable[[], object] = lambda: None,
+        draft: Draft | None = None,
     ) -> None:
         self._connection = connection
         self._path = path
         self._close = close
+        self._draft = draft
         self._loop = asyncio.get_running_loop()
         self._there = self._places()
         self._looked = time.monotonic()
@@ -223,8 +230,12 @@ class GroupCommit:
             try:
                 self._look()
                 self._commit(group)
+                if self._draft is not None:
+                    self._bring_out(self._draft, group)
             except JournalError as error:
                 self.failure = error
+            except OSError as error:
+                self.failure = explain_os(self._path, error)
             except sqlite3.Error as error:
                 self.failure = explain(self._path, error)
             except Exception as error:  # noqa: BLE001 - a bug must end the writing, not leave everybody waiting
@@ -253,10 +264,7 @@ class GroupCommit:
             return
         self._looked = now
         if self._places() != self._there:
-            raise JournalError(
-                f"The journal {self._path} was deleted, moved or replaced while it was in use: what would be written "
-                "is lost. If it was moved, put it back with the file beside it that ends in -wal, then resume."
-            )
+            raise vanished(self._path)
 
     def _places(self) -> list[tuple[int, int] | None]:
         """Which files have the names of the journal and of its log."""
@@ -274,6 +282,14 @@ class GroupCommit:
         connection.execute("COMMIT")
         if any(order.write_back for order in group):  # what a reader still needs stays in the log
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _bring_out(self, draft: Draft, group: _Group) -> None:
+        """Show what was begun; where something of a group must be on the disk, have the draft named."""
+        if not all(isinstance(order.act, Early) for order in group):
+            self._connection, self._draft = draft.name(), None
+        elif not draft.shown:
+            draft.show()
+        self._there = self._places()
 
     def _roll_back(self) -> None:
         try:

@@ -42,8 +42,9 @@ from smspop_async.journal.base import (
     Verdict,
 )
 from smspop_async.journal.commit import GroupCommit
+from smspop_async.journal.drafting import Draft, Early, own
 from smspop_async.journal.failures import telling
-from smspop_async.journal.opening import Opened, check_file, own, read_only
+from smspop_async.journal.opening import Opened, check_file, read_only
 from smspop_async.journal.schema import chunk_id
 
 _TOKEN_BITS: Final = 62
@@ -102,10 +103,12 @@ class SqliteJournal:
                 await self._closing.aclose()
             opened = await _own(self.path)
             self._place = opened.path
+            if isinstance(opened, Draft):  # nobody has left anything in it
+                self._commit = GroupCommit(opened.connection, opened.path, opened.close, opened)
+                return
             self._commit = GroupCommit(opened.connection, opened.path, opened.close)
             try:
-                await self._commit.run(partial(statements.give_up_claims, now=self._clock()))
-                await self._commit.run(partial(statements.give_up_plans, now=self._clock()))
+                await self._commit.run(partial(statements.give_up, now=self._clock()))
             except BaseException:
                 await self._close()
                 raise
@@ -138,14 +141,20 @@ class SqliteJournal:
             streaming: Whether it sends before all its contacts are in the journal.
         """
         state = SendState.STREAMING if streaming else SendState.PLANNING
-        send = await self._writer.run(partial(statements.begin, plan=plan, state=state, now=self._clock()))
-        log = self._log(send)
+        act = partial(statements.begin, plan=plan, state=state, now=self._clock())
+        send = await self._writer.run(act if streaming else Early(act))
+        log = self._log(send, ahead=not streaming)
         log.take()
         return log
 
-    def _log(self, send: int) -> "SendLog":
+    def _log(self, send: int, *, ahead: bool = False) -> "SendLog":
         return SendLog(
-            writer=self._writer, path=self._place, send=send, clock=self._clock, under_way=self._under_way
+            writer=self._writer,
+            path=self._place,
+            send=send,
+            clock=self._clock,
+            under_way=self._under_way,
+            ahead=ahead,
         )
 
     async def reopen(self, run: str) -> "SendLog":
@@ -164,7 +173,7 @@ class SqliteJournal:
         )
 
 
-async def _own(path: Path) -> Opened:
+async def _own(path: Path) -> Opened | Draft:
     """Open a journal in a thread, which no cancellation ends: what comes too late is closed again."""
     opening = asyncio.ensure_future(anyio.to_thread.run_sync(own, path))
     try:
@@ -174,7 +183,7 @@ async def _own(path: Path) -> Opened:
         raise
 
 
-def _let_go(opening: "asyncio.Future[Opened]") -> None:
+def _let_go(opening: "asyncio.Future[Opened | Draft]") -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
 
@@ -188,6 +197,7 @@ class SendLog:
         send: The send's id.
         clock: Seconds since the epoch.
         under_way: Who is at which send of the journal: one at a time. Whoever writes first is.
+        ahead: Whether nothing of it is sent before all of it is written down.
     """
 
     def __init__(
@@ -198,12 +208,14 @@ class SendLog:
         send: int,
         clock: Callable[[], float],
         under_way: "dict[int, SendLog] | None" = None,
+        ahead: bool = False,
     ) -> None:
         self._writer = writer
         self._path = path
         self._send = send
         self._clock = clock
         self._under_way = {} if under_way is None else under_way
+        self._ahead = ahead
         self._tokens: dict[int, int] = {}
         self._seconds: dict[int, tuple[int, PlannedChunk]] = {}
         self._waiting = 0
@@ -246,9 +258,11 @@ class SendLog:
         Raises:
             JournalError: nothing can be written.
         """
-        act = partial(
+        act: Callable[[sqlite3.Connection], None] = partial(
             statements.plan, send=self._send, chunks=chunks, rejected=rejected, lines=lines, total=total
         )
+        if self._ahead:
+            act = Early(act)
         self.take()
         self._waiting += 1
         if self._waiting < _AHEAD:

@@ -218,6 +218,12 @@ def _retire(
     check_swapped(connection.execute(update, values))
 
 
+def give_up(connection: sqlite3.Connection, *, now: float) -> None:
+    """Write down what a dead process has left behind."""
+    give_up_claims(connection, now=now)
+    give_up_plans(connection, now=now)
+
+
 def give_up_claims(connection: sqlite3.Connection, *, now: float) -> None:
     """Make unknown what was submitting, for all that a dead process has left behind."""
     connection.execute(

@@ -349,15 +349,15 @@ async def test_a_plan_that_goes_on_is_not_resumed(path):
 
 async def test_a_stream_that_is_left_while_planning_sends_nothing(path):
     """To break out while the list is being written down is to give the send up."""
-    source = ["junk", *fake_numbers(5_000)]
+    source = ["junk", *fake_numbers(100_000)]
     async with raw_server(answer_all) as raw, client(raw) as sms:
         async with sms.stream(source, journal=path, chunk_size=50, **SAME) as batch:
             async for outcome in batch:
                 assert outcome.status is Status.INVALID
                 break
         assert raw.requests == []
-    assert batch.report.total == 5_001
-    assert batch.report.counts[Status.NOT_SUBMITTED] == 5_000
+    assert batch.report.total == 100_001
+    assert batch.report.counts[Status.NOT_SUBMITTED] == 100_000
     assert list_sends(path)[0].state is SendState.ABANDONED
     assert let_go(path)
 
