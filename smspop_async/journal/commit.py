@@ -16,10 +16,14 @@ disk too. That is why what became of a chunk need not be waited for, and does no
 next order that does, for which the claim of the worker's next chunk will do, and alone only where none comes within
 `_LATEST`. Whoever dies in that time has a campaign more that is `unknown`, and is looked for.
 
-The changes of chunks in a group are made with one statement (`smspop_async.journal.swaps`). Where one of them finds
-something else than it expects, the group is undone and carried out once more, each change by itself: the one that is
-stale (`StaleClaimError`) has written nothing, and concerns nobody else. When SQLite fails, the whole group is undone
-and everybody is told; nothing is written after that.
+The changes of chunks in a group are made with one statement (`smspop_async.journal.swaps`), and where the group is
+nothing else, that is its transaction. Where one of them finds something else than it expects, the group is undone and
+carried out once more, each change by itself: the one that is stale (`StaleClaimError`) has written nothing, and
+concerns nobody else. When SQLite fails, the whole group is undone and everybody is told; nothing is written after
+that.
+
+A new journal is a draft at first (`smspop_async.journal.drafting`). The group that needs something on the disk is
+carried out there like those before it; then the draft becomes the journal, and what follows is written to that.
 
 Where a large part of a journal has been written, the log can be emptied into the file (`write_back`): the commits that
 follow overwrite it from its beginning, which a disk flushes in two thirds of the time that it takes to make a file
@@ -48,7 +52,7 @@ from smspop_async.errors import JournalError
 from smspop_async.journal.base import StaleClaimError
 from smspop_async.journal.drafting import Draft, Early
 from smspop_async.journal.failures import explain, explain_os, vanished
-from smspop_async.journal.swaps import Swap, swap
+from smspop_async.journal.swaps import AT_ONCE, STALE, Swap, swap, swap_alone
 
 T = TypeVar("T")
 Act = Callable[[sqlite3.Connection], T]
@@ -272,11 +276,18 @@ class GroupCommit:
 
     def _commit(self, group: _Group) -> None:
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
+        pieces = [*_together(group)]
         try:
-            _carry_out(connection, _together(group))
+            if swaps := _alone(pieces):
+                missing = swap_alone(connection, swaps)
+                for order, each in zip(group, swaps, strict=True):
+                    order.error = StaleClaimError(STALE) if each.chunk in missing else None
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            _carry_out(connection, pieces)
         except StaleClaimError:  # somebody's among several: each by itself, to find out whose
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
             _carry_out(connection, [[order] for order in group])
         connection.execute("COMMIT")
@@ -345,6 +356,13 @@ def _together(group: _Group) -> Iterator[_Group]:
             yield [order]
     if swaps:
         yield [*swaps.values()]
+
+
+def _alone(pieces: list[_Group]) -> list[Swap]:
+    """The swaps of a group that is nothing else, and fits one statement."""
+    group = pieces[0] if len(pieces) == 1 else []
+    swaps = [order.act for order in group if isinstance(order.act, Swap)]
+    return swaps if len(swaps) == len(group) <= AT_ONCE else []
 
 
 def _carry_out(connection: sqlite3.Connection, pieces: Iterable[_Group]) -> None:
