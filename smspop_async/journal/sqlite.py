@@ -19,6 +19,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -216,6 +217,8 @@ class SendLog:
         self._clock = clock
         self._under_way = {} if under_way is None else under_way
         self._ahead = ahead
+        self._new_tokens = count(secrets.randbits(_TOKEN_BITS))
+        """Nobody else's begin there, and to draw each by itself is to ask the system each time."""
         self._tokens: dict[int, int] = {}
         self._seconds: dict[int, tuple[int, PlannedChunk]] = {}
         self._waiting = 0
@@ -289,7 +292,7 @@ class SendLog:
             JournalError: it is not written; the chunk must not leave.
         """
         self.take()
-        token = self._tokens[seq] = secrets.randbits(_TOKEN_BITS)
+        token = self._tokens[seq] = next(self._new_tokens)
         at, now = chunk_id(self._send, seq), self._clock()
         if seq not in self._seconds:
             await self._writer.run(swaps.claiming(chunk=at, token=token, now=now))
