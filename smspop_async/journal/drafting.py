@@ -122,16 +122,18 @@ class Draft:
 
     def _show(self) -> os.stat_result:
         assert self._descriptor is not None  # noqa: S101 - until it is named
-        copy = Path(f"{self.path}{_SHOWN}")
+        copy = f"{self.path}{_SHOWN}"
+        descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            with os.fdopen(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            with os.fdopen(descriptor, "wb") as stream:
                 os.lseek(self._descriptor, 0, os.SEEK_SET)
                 stream.write(os.read(self._descriptor, os.fstat(self._descriptor).st_size))
-            copy.replace(self.path)
+                found = os.fstat(descriptor)
+            os.replace(copy, self.path)  # noqa: PTH105 - texts are all that is needed
         except BaseException:
-            copy.unlink(missing_ok=True)
+            os.unlink(copy)  # noqa: PTH108
             raise
-        return self.path.stat()
+        return found
 
     def _check_copy(self) -> None:
         now = opening.stat_of(self.path)

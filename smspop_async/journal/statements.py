@@ -27,8 +27,8 @@ from smspop_async.journal.swaps import check_swapped
 SECOND_TRY = "it was not found, and a second try was asked for"
 LEFT_BEHIND = "the process that was sending this campaign died; it may have been sent"
 
-_AT_ONCE: Final = 100
-"""Chunks that are entered with one statement: an order of planning has so many of five hundred."""
+_AT_ONCE: Final = 25
+"""Chunks that are entered with one statement: to prepare a longer one costs more than it spares."""
 
 
 def begin(connection: sqlite3.Connection, *, plan: SendPlan, state: SendState, now: float) -> int:

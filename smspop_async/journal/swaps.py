@@ -131,7 +131,8 @@ def releasing(*, chunk: int, token: int, now: float, status: Status, words: str)
 
 def settling(*, chunk: int, token: int, now: float, verdict: Verdict) -> Swap:
     """Decide a chunk: submitting or unknown -> done, failed or unknown."""
-    statuses, summary = verdict.statuses, verdict.summary
+    statuses, summary, details = verdict.statuses, verdict.summary, verdict.details
+    words = "\n".join(verdict.discrepancies)
     return Swap(
         chunk=chunk,
         values=(
@@ -142,11 +143,11 @@ def settling(*, chunk: int, token: int, now: float, verdict: Verdict) -> Swap:
             _STATUSES[statuses.common] if statuses is not None else "",
             summary.sent,
             summary.failed,
-            packing.pack_text(verdict.detail),
-            (packing.pack_others(statuses) or "") if statuses is not None else "",
-            packing.pack_details(verdict.details) or "",
+            packing.pack_text(verdict.detail) if verdict.detail else "",
+            packing.pack_others(statuses) or "" if statuses is not None else "",
+            packing.pack_details(details) or "" if details else "",
             now,
-            packing.pack_text("\n".join(verdict.discrepancies)),
+            packing.pack_text(words) if words else "",
         ),
     )
 
