@@ -40,8 +40,8 @@ T = TypeVar("T")
 _DRAFT: Final = "-draft"
 _SHOWN: Final = "-shown"
 """What the copy is called until it is whole."""
-_LOG: Final = bytes(640 * 1024)
-"""The log of four hundred campaigns; a longer one grows as it is needed."""
+_LOG: Final = 640 * 1024
+"""Bytes of the log of four hundred campaigns; a longer one grows as it is needed."""
 _RENAMES: Final = os.name != "nt"
 """Whether a name can be given to another file while somebody has the first one open."""
 
@@ -136,8 +136,10 @@ class Draft:
         return found
 
     def _check_copy(self) -> None:
+        """See that the name stands for the copy, and that nobody has written to that: its log would be the draft's."""
         now = opening.stat_of(self.path)
-        if now is None or not os.path.samestat(now, self._copy):
+        written = any(opening.stat_of(Path(f"{self.path}{end}")) for end in ("-wal", "-journal"))
+        if written or now is None or not os.path.samestat(now, self._copy):
             raise vanished(self.path)
 
     def name(self) -> sqlite3.Connection:
@@ -176,7 +178,7 @@ class Draft:
         with suppress(FileExistsError):
             log = os.open(f"{self.path}-wal", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(log, "wb") as stream:
-                stream.write(_LOG)
+                stream.write(bytes(_LOG))
 
     def _drop(self) -> None:
         """Let go of the draft, and leave nothing under its name."""

@@ -241,6 +241,19 @@ async def test_a_file_that_has_taken_the_name_is_not_overwritten(path, what):
     assert opening._known == {}
 
 
+@pytest.mark.parametrize("end", ["-wal", "-journal"])
+async def test_a_copy_that_somebody_has_written_to_is_left_as_it_is(path, end):
+    """The log beside it is that file's, and SQLite would take it for the draft's."""
+    log = path.with_name(f"{path.name}{end}")
+    with pytest.raises(JournalError, match="was deleted, moved or replaced"):
+        async with SqliteJournal(path) as journal:
+            send = await half_planned(journal)
+            write_text(log)
+            await send.mark(SendState.PLANNED)
+    assert {path.name, log.name} <= {*names(path)}
+    assert "j.db-draft" not in names(path)
+
+
 async def test_who_reads_the_copy_disturbs_nobody_and_leaves_nothing(path):
     """Also who reads on while the draft takes its place, in this program or another."""
     async with SqliteJournal(path) as journal:
