@@ -17,7 +17,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -39,14 +39,13 @@ from smspop_async.journal.base import (
     SendRecord,
     SendState,
     StoredChunk,
-    StoredRows,
     Verdict,
 )
 from smspop_async.journal.commit import GroupCommit
 from smspop_async.journal.drafting import Draft, Early, own
-from smspop_async.journal.failures import telling
-from smspop_async.journal.opening import Opened, check_file, read_only
+from smspop_async.journal.opening import Opened
 from smspop_async.journal.schema import chunk_id
+from smspop_async.journal.sends import SendReader, open_meant
 
 _TOKEN_BITS: Final = 62
 _AHEAD: Final = 2
@@ -393,105 +392,10 @@ class SendLog:
             partial(reading.read_chunks, send=self._send, state=state, after=after, limit=limit)
         )
 
-    def reader(self) -> "SendReader":
+    def reader(self) -> SendReader:
         """Read what the send has on the disk, in a thread.
 
         Raises:
             JournalError: it cannot be read.
         """
-        return _reader(self._path, lambda send, _: send == self._send, "of this run any more")
-
-
-class SendReader:
-    """Reads one send of a journal as it was when this was made, on a connection of its own.
-
-    Blocks: for a thread, or a program without a loop. Everything raises JournalError where the journal cannot be read.
-
-    Args:
-        connection: Closed by `close`.
-        send: The send's id.
-        record: The send.
-        path: For the words of errors.
-    """
-
-    def __init__(self, connection: sqlite3.Connection, send: int, record: SendRecord, path: Path) -> None:
-        self._connection = connection
-        self._send = send
-        self.record = record
-        self._path = path
-
-    def rows(self) -> Iterator[StoredRows]:
-        """Every row in input order."""
-        with telling(self._path):
-            yield from reading.read_rows(self._connection, self._send)
-
-    def decided(self) -> Iterator[tuple[int, int, Verdict]]:
-        """Number, contacts and verdict of every campaign that was submitted."""
-        with telling(self._path):
-            yield from reading.read_decided(self._connection, self._send)
-
-    def discrepancies(self) -> Iterator[tuple[int, str]]:
-        """Number of a campaign, and where the API contradicted itself about it."""
-        with telling(self._path):
-            yield from reading.read_discrepancies(self._connection, self._send)
-
-    def counts(self) -> Mapping[Status, int]:
-        """How many rows have which status."""
-        with telling(self._path):
-            return reading.count_statuses(self._connection, self._send)
-
-    def last_event(self) -> float:
-        """Seconds since the epoch at which a chunk last changed its state, or 0."""
-        with telling(self._path):
-            return reading.last_event(self._connection, self._send)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._connection.close()
-
-
-def _reader(path: Path, meant: Callable[[int, SendRecord], bool], which: str) -> SendReader:
-    connection = read_only(path)
-    try:
-        with telling(path):
-            sends = reading.read_sends(connection)
-    except BaseException:
-        connection.close()
-        raise
-    for send, record in sends:
-        if meant(send, record):
-            return SendReader(connection, send, record, path)
-    connection.close()
-    raise JournalError(f"The journal {path} has no send {which}: `smspop report {path}` lists them.")
-
-
-def list_sends(path: str | os.PathLike[str]) -> list[SendRecord]:
-    """The sends of a journal, in the order of their beginnings. Blocks; also while another process writes it.
-
-    Raises:
-        JournalError: there is none, or it cannot be read.
-    """
-    connection = read_only(Path(path))
-    try:
-        with telling(Path(path)):
-            return [record for _, record in reading.read_sends(connection)]
-    finally:
-        connection.close()
-
-
-def open_send(path: str | os.PathLike[str], run: str) -> SendReader:
-    """Open one send of a journal for reading. Blocks; also while another process writes it.
-
-    Raises:
-        JournalError: there is none, or it cannot be read.
-    """
-    return _reader(Path(path), lambda _, record: record.run == run, repr(run))
-
-
-def check_journal(path: str | os.PathLike[str]) -> None:
-    """Tell whether a path is a journal, without opening it for writing. Blocks.
-
-    Raises:
-        JournalError: it is none.
-    """
-    check_file(Path(path))
+        return open_meant(self._path, lambda send, _: send == self._send, "of this run any more")

@@ -16,7 +16,8 @@ from smspop_async.journal import drafting, opening
 from smspop_async.journal.base import ChunkState, SendState
 from smspop_async.journal.drafting import Draft, own
 from smspop_async.journal.opening import Opened
-from smspop_async.journal.sqlite import SendLog, SqliteJournal, list_sends, open_send
+from smspop_async.journal.sends import list_sends, open_send
+from smspop_async.journal.sqlite import SendLog, SqliteJournal
 
 pytestmark = [
     pytest.mark.anyio,
