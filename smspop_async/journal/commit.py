@@ -61,8 +61,12 @@ _MOST: Final = 256
 """Orders in one transaction."""
 _ENOUGH: Final = 16
 """Orders that press, after which a group is handed over without waiting for more."""
-_QUIET: Final = 2
-"""Turns of the loop without such an order, after which none is waited for."""
+_QUIET: Final = 4
+"""Turns of the loop without such an order, after which none is waited for.
+
+Two would do while all workers claim together; once they have come apart into halves, each of which claims while the
+other's claims are written, it takes four to bring them together again: half as many commits.
+"""
 _LATEST: Final = 0.02
 """Seconds after which orders that do not press are handed over, if no other is given until then."""
 _LOOK: Final = 0.25
