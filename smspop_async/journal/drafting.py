@@ -16,7 +16,8 @@ The file of the log is made at full length, of zeros, which SQLite takes for an 
 takes a disk half the time of making a file longer.
 
 The draft holds numbers. It is readable for its owner alone, and what a dead process has left of it is deleted by the
-next one that opens the journal.
+next one that opens the journal. So that this is never a journal of somebody's, none can be opened for writing under
+such a name.
 """
 
 import os
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_DRAFT: Final = "-draft"
-_SHOWN: Final = "-shown"
+_DRAFT: Final = ".smspop-draft"
+_SHOWN: Final = ".smspop-shown"
 """What the copy is called until it is whole."""
 _LOG: Final = 640 * 1024
 """Bytes of the log of four hundred campaigns; a longer one grows as it is needed."""
@@ -64,6 +65,8 @@ def own(path: Path) -> "opening.Opened | Draft":
         JournalError: as for `opening.own`.
     """
     with opening.holding(path) as (place, lock):
+        if place.name.endswith((_DRAFT, _SHOWN)):
+            raise JournalError(f"{place} cannot be a journal: drafts are called so. Give it another name.")
         clear = all(_sweep(f"{place}{end}") for end in (_DRAFT, _SHOWN))
         if clear and _RENAMES and opening.is_new(place):
             return Draft(place, lock)

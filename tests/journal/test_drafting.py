@@ -52,11 +52,11 @@ async def test_while_a_list_is_written_down_the_journal_says_so_and_no_more(path
         log = await half_planned(journal)
         (record,) = list_sends(path)
         assert (record.state, record.rows, record.name) == (SendState.PLANNING, 0, "Fees")
-        assert names(path) == ["j.db", "j.db-draft", "j.db.lock"]
+        assert names(path) == ["j.db", "j.db.lock", "j.db.smspop-draft"]
         await log.mark(SendState.PLANNED)
         (record,) = list_sends(path)
         assert (record.state, record.rows) == (SendState.PLANNED, 700)
-        assert "j.db-draft" not in names(path)
+        assert "j.db.smspop-draft" not in names(path)
         await log.claim(2)
         assert list_sends(path)[0].chunks == {ChunkState.PLANNED: 2, ChunkState.SUBMITTING: 1}
     assert names(path) == ["j.db", "j.db.lock"]
@@ -74,12 +74,12 @@ async def test_the_draft_is_on_the_disk_before_it_is_named_and_its_name_before_a
 
     def fsync(descriptor):
         what = os.fstat(descriptor).st_ino
-        synced.append((what, inode(path) == what, "j.db-draft" in names(path)))
+        synced.append((what, inode(path) == what, "j.db.smspop-draft" in names(path)))
         real(descriptor)
 
     async with SqliteJournal(path) as journal:
         log = await half_planned(journal)
-        draft = inode(f"{path}-draft")
+        draft = inode(f"{path}.smspop-draft")
         monkeypatch.setattr(os, "fsync", fsync)
         await log.mark(SendState.PLANNED)
         assert synced == [(draft, False, True), (inode(path.parent), False, False)]
@@ -106,7 +106,7 @@ async def test_only_its_owner_may_read_it(path):
         async with SqliteJournal(path) as journal:
             log = await half_planned(journal)
             modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
-            assert modes == dict.fromkeys(["j.db", "j.db-draft", "j.db.lock"], 0o600)
+            assert modes == dict.fromkeys(["j.db", "j.db.lock", "j.db.smspop-draft"], 0o600)
             await log.mark(SendState.PLANNED)
             assert {stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()} == {0o600}
             assert "j.db-wal" in names(path)
@@ -152,7 +152,7 @@ async def test_a_journal_that_is_there_is_written_in_its_place(path):
     before = inode(path)
     async with SqliteJournal(path) as journal:
         await half_planned(journal, "bbbbbbbbbb")
-        assert "j.db-draft" not in names(path)
+        assert "j.db.smspop-draft" not in names(path)
     assert inode(path) == before
     assert len(list_sends(path)) == 2
 
@@ -174,10 +174,10 @@ async def test_what_a_dead_process_has_left_is_deleted_and_the_send_is_given_up(
     async with SqliteJournal(path) as journal:
         await half_planned(journal)
         left = copied(path, tmp_path / "left")
-    assert names(left) == ["j.db", "j.db-draft", "j.db.lock"]
+    assert names(left) == ["j.db", "j.db.lock", "j.db.smspop-draft"]
     async with SqliteJournal(left) as journal:
         assert names(left)[:1] == ["j.db"]
-        assert "j.db-draft" not in names(left)
+        assert "j.db.smspop-draft" not in names(left)
         (record,) = await journal.sends()
     assert record.state is SendState.ABANDONED
     assert "nothing of this send went out" in record.note
@@ -186,7 +186,7 @@ async def test_what_a_dead_process_has_left_is_deleted_and_the_send_is_given_up(
 @pytest.mark.parametrize("content", [b"", bytes(5_000)], ids=["empty", "zeros"])
 def test_what_a_power_cut_has_left_of_a_draft_is_deleted(path, content):
     """It was never flushed."""
-    Path(f"{path}-draft").write_bytes(content)
+    Path(f"{path}.smspop-draft").write_bytes(content)
     draft = own(path)
     assert isinstance(draft, Draft)
     draft.close()
@@ -194,7 +194,7 @@ def test_what_a_power_cut_has_left_of_a_draft_is_deleted(path, content):
 
 
 @pytest.mark.parametrize("make", [write_text, Path.mkdir])
-@pytest.mark.parametrize("end", ["-draft", "-shown"])
+@pytest.mark.parametrize("end", [".smspop-draft", ".smspop-shown"])
 def test_a_file_of_somebody_elses_is_left_alone(path, make, end):
     """Then there is no draft: the journal is written in its place."""
     other = Path(f"{path}{end}")
@@ -207,12 +207,20 @@ def test_a_file_of_somebody_elses_is_left_alone(path, make, end):
     assert other.exists()
 
 
+@pytest.mark.parametrize("end", [".smspop-draft", ".smspop-shown"])
+async def test_no_journal_is_called_as_drafts_are(path, end):
+    """What has such a name is deleted: nobody's journal may have it."""
+    with pytest.raises(JournalError, match="Give it another name"):
+        await SqliteJournal(f"{path}{end}").__aenter__()
+    assert f"j.db{end}" not in names(path)
+
+
 async def test_without_names_that_can_be_given_away_there_is_no_draft(path, monkeypatch):
     """As on Windows."""
     monkeypatch.setattr(drafting, "_RENAMES", False)
     async with SqliteJournal(path) as journal:
         log = await half_planned(journal)
-        assert "j.db-draft" not in names(path)
+        assert "j.db.smspop-draft" not in names(path)
         await log.mark(SendState.PLANNED)
     assert list_sends(path)[0].rows == 700
 
@@ -238,7 +246,7 @@ async def test_a_file_that_has_taken_the_name_is_not_overwritten(path, what):
         assert path.read_bytes() == text
     else:
         assert not path.exists()
-    assert "j.db-draft" not in names(path)
+    assert "j.db.smspop-draft" not in names(path)
     assert opening._known == {}
 
 
@@ -252,7 +260,7 @@ async def test_a_copy_that_somebody_has_written_to_is_left_as_it_is(path, end):
             write_text(log)
             await send.mark(SendState.PLANNED)
     assert {path.name, log.name} <= {*names(path)}
-    assert "j.db-draft" not in names(path)
+    assert "j.db.smspop-draft" not in names(path)
 
 
 async def test_who_reads_the_copy_disturbs_nobody_and_leaves_nothing(path):
@@ -270,6 +278,17 @@ async def test_who_reads_the_copy_disturbs_nobody_and_leaves_nothing(path):
         await log.claim(2)
         assert list_sends(path)[0].chunks == {ChunkState.PLANNED: 1, ChunkState.SUBMITTING: 2}
     assert opening._known == {}
+
+
+def test_who_comes_meanwhile_is_told_who_has_it(path):
+    """The copy says so from the beginning."""
+    draft = own(path)
+    try:
+        with pytest.raises(JournalError, match=rf"is in use by this process \({os.getpid()}\), since "):
+            own(path)
+    finally:
+        draft.close()
+    own(path).close()
 
 
 # What goes wrong.
