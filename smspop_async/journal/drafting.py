@@ -25,7 +25,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Final, Generic, TypeVar
 
 from attrs import frozen
 
@@ -107,8 +107,10 @@ class Draft:
         self._descriptor, self.connection = _begin(self._place)
         self.shown: bool = False
         """Whether the name stands for a copy in which something was begun."""
+        self._copy: BinaryIO | None = None
+        """Open, so that its number on the disk is nobody else's."""
         try:
-            self._copy = self._show()
+            self._show()
         except BaseException:
             self._drop()
             raise
@@ -120,29 +122,33 @@ class Draft:
             JournalError: the name stands for another file meanwhile.
         """
         self._check_copy()
-        self._copy = self._show()
+        self._show()
         self.shown = True
 
-    def _show(self) -> os.stat_result:
+    def _show(self) -> None:
         assert self._descriptor is not None  # noqa: S101 - until it is named
-        copy = f"{self.path}{_SHOWN}"
-        descriptor = os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        place = f"{self.path}{_SHOWN}"
+        copy = os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
         try:
-            with os.fdopen(descriptor, "wb") as stream:
-                os.lseek(self._descriptor, 0, os.SEEK_SET)
-                stream.write(os.read(self._descriptor, os.fstat(self._descriptor).st_size))
-                found = os.fstat(descriptor)
-            os.replace(copy, self.path)  # noqa: PTH105 - texts are all that is needed
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            copy.write(os.read(self._descriptor, os.fstat(self._descriptor).st_size))
+            copy.flush()
+            os.replace(place, self.path)  # noqa: PTH105 - texts are all that is needed
         except BaseException:
-            os.unlink(copy)  # noqa: PTH108
+            os.unlink(place)  # noqa: PTH108
+            with suppress(OSError):  # what is in its buffer cannot be written
+                copy.close()
             raise
-        return found
+        before, self._copy = self._copy, copy
+        if before is not None:
+            before.close()
 
     def _check_copy(self) -> None:
         """See that the name stands for the copy, and that nobody has written to that: its log would be the draft's."""
         now = opening.stat_of(self.path)
         written = any(opening.stat_of(Path(f"{self.path}{end}")) for end in ("-wal", "-journal"))
-        if written or now is None or not os.path.samestat(now, self._copy):
+        assert self._copy is not None  # noqa: S101 - until the draft is named
+        if written or now is None or not os.path.samestat(now, os.fstat(self._copy.fileno())):
             raise vanished(self.path)
 
     def name(self) -> sqlite3.Connection:
@@ -189,6 +195,8 @@ class Draft:
         if descriptor is not None:
             self.connection.close()
             os.close(descriptor)
+            if self._copy is not None:
+                self._copy.close()
             self._place.unlink(missing_ok=True)
 
     def close(self) -> None:

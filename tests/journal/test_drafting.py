@@ -313,7 +313,7 @@ async def test_a_draft_that_cannot_be_named_sends_nothing(path, monkeypatch, ste
     assert opening._known == {}
 
 
-@pytest.mark.parametrize("step", ["lay_out", "sign", "show"])
+@pytest.mark.parametrize("step", ["lay_out", "sign", "show", "replace"])
 def test_a_draft_that_cannot_be_begun_leaves_nothing(path, monkeypatch, step):
     """Nor a lock."""
     calls = 0
@@ -326,6 +326,8 @@ def test_a_draft_that_cannot_be_begun_leaves_nothing(path, monkeypatch, step):
     with monkeypatch.context() as patch:
         if step == "show":
             patch.setattr(Draft, "_show", fail)
+        elif step == "replace":
+            patch.setattr(os, "replace", fail)
         else:
             patch.setattr(opening, step, fail)
         with pytest.raises(JournalError, match="input/output error"):
