@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from smspop_async.errors import UnreadableResponseError as UnreadableResponseError
     from smspop_async.errors import ValidationError as ValidationError
     from smspop_async.journal.base import SendRecord as SendRecord
+    from smspop_async.journal.sends import list_sends as list_sends
     from smspop_async.journal.sqlite import SqliteJournal as SqliteJournal
-    from smspop_async.journal.sqlite import list_sends as list_sends
     from smspop_async.sync import SmsPopPortal as SmsPopPortal
     from smspop_async.sync import run as run
 
@@ -86,7 +86,8 @@ _HOMES = {
         "ValidationError",
     ),
     "journal.base": ("SendRecord",),
-    "journal.sqlite": ("SqliteJournal", "list_sends"),
+    "journal.sends": ("list_sends",),
+    "journal.sqlite": ("SqliteJournal",),
     "sync": ("SmsPopPortal", "run"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

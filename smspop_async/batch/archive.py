@@ -17,7 +17,7 @@ from smspop_async.batch.outcomes import ContactOutcome
 from smspop_async.batch.report import Report
 from smspop_async.errors import JournalError, SmsPopError
 from smspop_async.journal.base import SendRecord, StoredRows
-from smspop_async.journal.sqlite import SendReader, list_sends, open_send
+from smspop_async.journal.sends import SendReader, list_sends, open_send
 
 
 @frozen(kw_only=True)

@@ -35,6 +35,17 @@ class Chunk:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def numbered(self, seq: int) -> "Chunk":
+        """The same at its place among the campaigns of a run."""
+        return Chunk(
+            rows=self.rows,
+            numbers=self.numbers,
+            text=self.text,
+            seq=seq,
+            doubt=self.doubt,
+            packed=self.packed,
+        )
+
     def halves(self) -> tuple["Chunk", "Chunk"]:
         """Cut it in two; it must have at least two contacts."""
         middle = len(self.numbers) // 2

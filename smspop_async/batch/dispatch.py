@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final
 
 import anyio
-from attrs import evolve, frozen
+from attrs import frozen
 
 from smspop_async.api.classify import Accepted, Unknown, Verdict
 from smspop_async.api.client import ApiClient
@@ -101,7 +101,7 @@ class Dispatcher:
         """Give a chunk its place among the campaigns of the run."""
         self._seq += 1
         self._tell_planned(self._seq, chunk)
-        return evolve(chunk, seq=self._seq)
+        return chunk.numbered(self._seq)
 
     def _tell_planned(self, seq: int, chunk: Chunk) -> None:
         observer = self._submitter.observer

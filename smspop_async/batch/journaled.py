@@ -29,6 +29,8 @@ To read one back costs a tenth of what it costs to send it.
 """
 _TOGETHER: Final = 50_000
 """Rows that are written down with one order: a transaction costs as much as forty chunks of five hundred."""
+_AT_FIRST: Final = 5
+"""Times as many, while they are kept in memory anyway: a thread that writes while the loop reads takes its turns."""
 _READ: Final = 16
 """Chunks that are read back at once."""
 
@@ -249,9 +251,13 @@ class AheadSource(StoredSource):
                 waiting += len(chunk)
             if self._stopped():
                 continue  # the rest is read so that every row is accounted for, but it is not going to be sent
-            if waiting + len(excluded) >= _TOGETHER or not more:
+            if self._is_enough(waiting, len(excluded)) or not more:
                 await self._planner.write(chunks, excluded)
                 chunks, excluded, waiting = [], [], 0
+
+    def _is_enough(self, contacts: int, excluded: int) -> bool:
+        all_kept = self._after == (self._last or 0)
+        return contacts >= _TOGETHER * (_AT_FIRST if all_kept else 1) or excluded >= _TOGETHER
 
     def _keep(self, chunk: Chunk) -> Chunk:
         if self._kept + len(chunk) <= _KEPT and chunk.seq == self._after + 1:

@@ -22,7 +22,8 @@ from smspop_async.batch.recovery import Recovery
 from smspop_async.config import RateLimit, ReconcilePolicy, is_loopback
 from smspop_async.errors import ConfigurationError, ContactSourceError, JournalError
 from smspop_async.journal.base import ChunkState, SendRecord, SendState, StoredRows
-from smspop_async.journal.sqlite import SendLog, SendReader, SqliteJournal, check_journal
+from smspop_async.journal.sends import SendReader, check_journal
+from smspop_async.journal.sqlite import SendLog, SqliteJournal
 
 _AT_ONCE: Final = 500
 """Rows that are entered between two turns of the event loop."""

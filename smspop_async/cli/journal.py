@@ -21,7 +21,8 @@ from smspop_async.cli.screen import printable
 from smspop_async.config import BASE_URL_VARIABLE, DEFAULT_BASE_URL, is_loopback
 from smspop_async.errors import ConfigurationError, JournalError
 from smspop_async.journal.base import ChunkState, SendRecord, SendState
-from smspop_async.journal.sqlite import SqliteJournal, check_journal, list_sends
+from smspop_async.journal.sends import check_journal, list_sends
+from smspop_async.journal.sqlite import SqliteJournal
 
 BESIDE: Final = ("", "-wal", "-shm", "-journal", ".lock")
 """What the names of a journal's files end with."""

@@ -28,7 +28,7 @@ from smspop_async.cli.report_file import ReportFile
 from smspop_async.cli.screen import Screen, printable
 from smspop_async.errors import JournalError
 from smspop_async.journal.base import SendRecord, SendState
-from smspop_async.journal.sqlite import list_sends
+from smspop_async.journal.sends import list_sends
 
 _CANCELLED: Final = "It was cancelled."
 """What a journal says of a run that ended with Ctrl-C."""

@@ -14,7 +14,8 @@ from attrs import frozen
 from smspop_async.cli.journal import Standing, WayBack, address_words, is_local
 from smspop_async.errors import ConfigurationError, JournalError
 from smspop_async.journal.base import ChunkState, SendRecord, SendState, StoredChunk
-from smspop_async.journal.sqlite import SqliteJournal, check_journal
+from smspop_async.journal.sends import check_journal
+from smspop_async.journal.sqlite import SqliteJournal
 from smspop_async.message import MessageCost, measure
 
 _AT_ONCE: Final = 256

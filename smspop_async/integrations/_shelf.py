@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from smspop_async.errors import JournalError
 from smspop_async.integrations._records import Record, SendStatus
 from smspop_async.journal.base import SendState
-from smspop_async.journal.sqlite import list_sends
+from smspop_async.journal.sends import list_sends
 
 _ID: Final = re.compile(r"[0-9a-f]{20}")
 REPORT: Final = ".report"

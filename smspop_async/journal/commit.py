@@ -16,10 +16,14 @@ disk too. That is why what became of a chunk need not be waited for, and does no
 next order that does, for which the claim of the worker's next chunk will do, and alone only where none comes within
 `_LATEST`. Whoever dies in that time has a campaign more that is `unknown`, and is looked for.
 
-The changes of chunks in a group are made with one statement (`smspop_async.journal.swaps`). Where one of them finds
-something else than it expects, the group is undone and carried out once more, each change by itself: the one that is
-stale (`StaleClaimError`) has written nothing, and concerns nobody else. When SQLite fails, the whole group is undone
-and everybody is told; nothing is written after that.
+The changes of chunks in a group are made with one statement (`smspop_async.journal.swaps`), and where the group is
+nothing else, that is its transaction. Where one of them finds something else than it expects, the group is undone and
+carried out once more, each change by itself: the one that is stale (`StaleClaimError`) has written nothing, and
+concerns nobody else. When SQLite fails, the whole group is undone and everybody is told; nothing is written after
+that.
+
+A new journal is a draft at first (`smspop_async.journal.drafting`). The group that needs something on the disk is
+carried out there like those before it; then the draft becomes the journal, and what follows is written to that.
 
 Where a large part of a journal has been written, the log can be emptied into the file (`write_back`): the commits that
 follow overwrite it from its beginning, which a disk flushes in two thirds of the time that it takes to make a file
@@ -46,8 +50,9 @@ from attrs import define, field
 
 from smspop_async.errors import JournalError
 from smspop_async.journal.base import StaleClaimError
-from smspop_async.journal.failures import explain
-from smspop_async.journal.swaps import Swap, swap
+from smspop_async.journal.drafting import Draft, Early
+from smspop_async.journal.failures import explain, explain_os, vanished
+from smspop_async.journal.swaps import AT_ONCE, STALE, Swap, swap, swap_alone
 
 T = TypeVar("T")
 Act = Callable[[sqlite3.Connection], T]
@@ -56,8 +61,12 @@ _MOST: Final = 256
 """Orders in one transaction."""
 _ENOUGH: Final = 16
 """Orders that press, after which a group is handed over without waiting for more."""
-_QUIET: Final = 2
-"""Turns of the loop without such an order, after which none is waited for."""
+_QUIET: Final = 4
+"""Turns of the loop without such an order, after which none is waited for.
+
+Two would do while all workers claim together; once they have come apart into halves, each of which claims while the
+other's claims are written, it takes four to bring them together again: half as many commits.
+"""
 _LATEST: Final = 0.02
 """Seconds after which orders that do not press are handed over, if no other is given until then."""
 _LOOK: Final = 0.25
@@ -84,14 +93,20 @@ class GroupCommit:
         connection: Used by the thread alone.
         path: The file, without symbolic links.
         close: Called by the thread at its end.
+        draft: What the connection is to, where the journal is new.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, close: Callable[[], object] = lambda: None
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        close: Callable[[], object] = lambda: None,
+        draft: Draft | None = None,
     ) -> None:
         self._connection = connection
         self._path = path
         self._close = close
+        self._draft = draft
         self._loop = asyncio.get_running_loop()
         self._there = self._places()
         self._looked = time.monotonic()
@@ -223,8 +238,12 @@ class GroupCommit:
             try:
                 self._look()
                 self._commit(group)
+                if self._draft is not None:
+                    self._bring_out(self._draft, group)
             except JournalError as error:
                 self.failure = error
+            except OSError as error:
+                self.failure = explain_os(self._path, error)
             except sqlite3.Error as error:
                 self.failure = explain(self._path, error)
             except Exception as error:  # noqa: BLE001 - a bug must end the writing, not leave everybody waiting
@@ -253,10 +272,7 @@ class GroupCommit:
             return
         self._looked = now
         if self._places() != self._there:
-            raise JournalError(
-                f"The journal {self._path} was deleted, moved or replaced while it was in use: what would be written "
-                "is lost. If it was moved, put it back with the file beside it that ends in -wal, then resume."
-            )
+            raise vanished(self._path)
 
     def _places(self) -> list[tuple[int, int] | None]:
         """Which files have the names of the journal and of its log."""
@@ -264,16 +280,31 @@ class GroupCommit:
 
     def _commit(self, group: _Group) -> None:
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
+        pieces = [*_together(group)]
         try:
-            _carry_out(connection, _together(group))
+            if swaps := _alone(pieces):
+                missing = swap_alone(connection, swaps)
+                for order, each in zip(group, swaps, strict=True):
+                    order.error = StaleClaimError(STALE) if each.chunk in missing else None
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            _carry_out(connection, pieces)
         except StaleClaimError:  # somebody's among several: each by itself, to find out whose
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
             _carry_out(connection, [[order] for order in group])
         connection.execute("COMMIT")
         if any(order.write_back for order in group):  # what a reader still needs stays in the log
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def _bring_out(self, draft: Draft, group: _Group) -> None:
+        """Show what was begun; where something of a group must be on the disk, have the draft named."""
+        if not all(isinstance(order.act, Early) for order in group):
+            self._connection, self._draft = draft.name(), None
+        elif not draft.shown:
+            draft.show()
+        self._there = self._places()
 
     def _roll_back(self) -> None:
         try:
@@ -329,6 +360,13 @@ def _together(group: _Group) -> Iterator[_Group]:
             yield [order]
     if swaps:
         yield [*swaps.values()]
+
+
+def _alone(pieces: list[_Group]) -> list[Swap]:
+    """The swaps of a group that is nothing else, and fits one statement."""
+    group = pieces[0] if len(pieces) == 1 else []
+    swaps = [order.act for order in group if isinstance(order.act, Swap)]
+    return swaps if len(swaps) == len(group) <= AT_ONCE else []
 
 
 def _carry_out(connection: sqlite3.Connection, pieces: Iterable[_Group]) -> None:

@@ -61,3 +61,11 @@ def explain_os(path: Path, error: OSError) -> JournalError:
         f"The journal {path} cannot be used: {reason}. See that its folder exists, can be written and has room; "
         "nothing is sent without the journal."
     )
+
+
+def vanished(path: Path) -> JournalError:
+    """Tell that the name of a journal stands for another file than the one that is written, or for none."""
+    return JournalError(
+        f"The journal {path} was deleted, moved or replaced while it was in use: what would be written "
+        "is lost. If it was moved, put it back with the file beside it that ends in -wal, then resume."
+    )

@@ -6,7 +6,8 @@ dies, however it dies; so whoever gets it knows that every chunk that is still `
 A new journal is laid out under another name, without waiting for the disk, then written to the disk as a whole, and
 only then given its name. So whatever has the name and any bytes in it is whole and has our mark in its header, and what
 is without the mark is not ours. (In the place itself SQLite would wait for the disk eight times: for the tables, and
-again for the mode in which it writes.)
+again for the mode in which it writes.) The tables of a new file are the same bytes each time, and made once in a
+process.
 
 The header is read as bytes, because SQLite leaves files beside what it opens, also beside what is not ours. But to
 close any descriptor of a file is to drop all locks that the process has on it (POSIX; fcntl(2)), those of SQLite too;
@@ -22,6 +23,8 @@ import stat
 import threading
 import time
 from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, Final, cast
@@ -36,13 +39,16 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 _MAGIC: Final = b"SQLite format 3\x00"
-_HEADER: Final = 100
+HEADER: Final = 100
+"""Bytes of a file by which it is known."""
 _OLDEST: Final = (3, 33, 0)
 """The first SQLite with ``UPDATE … FROM`` (its release notes), which all changes of a group are made with."""
 _NOT_OURS: Final = "It is left as it is: give the journal another name."
 
 _File = tuple[int, int]
 """A device and a number on it."""
+_blank: Final[dict[tuple[str, ...], bytes]] = {}
+"""The bytes of a file with these tables, and nothing in them."""
 _looking: Final = threading.Lock()
 _known: Final[Counter[_File]] = Counter()
 """How often this process has each journal open."""
@@ -63,7 +69,7 @@ class Opened:
         try:
             self.connection.close()
         finally:
-            _forget(self.file)
+            forget(self.file)
             self.lock.release()
 
 
@@ -77,26 +83,54 @@ def own(path: Path) -> Opened:
         JournalError: it is somebody else's, held by another process, damaged, newer, or not writable; or this Python's
             SQLite is too old.
     """
+    with holding(path) as (place, lock):
+        return open_whole(place, lock)
+
+
+@contextmanager
+def holding(path: Path) -> Generator[tuple[Path, "FileLock"], None, None]:
+    """Take the lock of a journal, and let go of it where the block fails.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The file without symbolic links, and the lock.
+
+    Raises:
+        JournalError: as for `own`.
+    """
     _check_sqlite()
-    path = _resolved(path)
-    _check_place(path)
-    lock = _lock(path)
+    place = _resolved(path)
+    _check_place(place)
+    lock = _lock(place)
     try:
-        file, new = _find(path)
-        try:
-            return Opened(path=path, connection=_connect(path, new=new), lock=lock, file=file)
-        except BaseException:
-            _forget(file)
-            raise
+        yield place, lock
     except sqlite3.Error as error:
         lock.release()
-        raise explain(path, error) from None
+        raise explain(place, error) from None
     except OSError as error:
         lock.release()
-        raise explain_os(path, error) from None
+        raise explain_os(place, error) from None
     except BaseException:
         lock.release()
         raise
+
+
+def open_whole(path: Path, lock: "FileLock") -> Opened:
+    """Open a journal of which one has the lock, and make it where there is none."""
+    file, new = _find(path)
+    try:
+        connection = connect(path, new=new)
+        try:
+            sign(connection)
+        except BaseException:
+            connection.close()
+            raise
+    except BaseException:
+        forget(file)
+        raise
+    return Opened(path=path, connection=connection, lock=lock, file=file)
 
 
 def _check_sqlite() -> None:
@@ -116,7 +150,7 @@ class _Reading(sqlite3.Connection):
         super().close()
         file, self.file = self.file, None
         if file is not None:
-            _forget(file)
+            forget(file)
 
 
 def read_only(path: Path) -> sqlite3.Connection:
@@ -143,7 +177,7 @@ def read_only(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
-        _forget(file)
+        forget(file)
         raise explain(path, error) from None
     connection.file = file
     if not tables:
@@ -158,7 +192,7 @@ def check_file(path: Path) -> None:
     Raises:
         JournalError: there is no file, or it is no journal, or one of a newer version.
     """
-    _forget(_recognise(_resolved(path)))
+    forget(_recognise(_resolved(path)))
 
 
 def _resolved(path: Path) -> Path:
@@ -177,7 +211,7 @@ def _recognise(path: Path) -> _File:
             if file not in _known:
                 _check_kind(path, found)
                 with path.open("rb") as stream:
-                    header = stream.read(_HEADER)
+                    header = stream.read(HEADER)
                 _check_header(path, header)
             _known[file] += 1
     except FileNotFoundError:
@@ -187,7 +221,8 @@ def _recognise(path: Path) -> _File:
     return file
 
 
-def _forget(file: _File) -> None:
+def forget(file: _File) -> None:
+    """Let a file not count as open any more."""
     with _looking:
         _known[file] -= 1
         if _known[file] <= 0:
@@ -200,7 +235,8 @@ def _check_kind(path: Path, found: os.stat_result) -> None:
         raise JournalError(f"{path} cannot be a journal: it is {kind}. Give the journal another name.")
 
 
-def _stat(path: Path) -> os.stat_result | None:
+def stat_of(path: Path) -> os.stat_result | None:
+    """What a name stands for; None where it stands for nothing."""
     try:
         return path.stat()
     except FileNotFoundError:
@@ -214,7 +250,7 @@ def _check_place(path: Path) -> None:
         JournalError: the file is no journal, or there is no folder for it.
     """
     try:
-        found = _stat(path)
+        found = stat_of(path)
         if found is not None:
             _check_kind(path, found)
             if found.st_size:
@@ -226,7 +262,7 @@ def _check_place(path: Path) -> None:
                 "Nothing is sent without the journal."
             )
         log = Path(f"{path}-wal")
-        lost = _stat(log)
+        lost = stat_of(log)
         if lost is not None and lost.st_size:
             raise JournalError(
                 f"{log} is the newest part of a journal that is not where it was. Put that back beside it under the "
@@ -240,14 +276,19 @@ def _empty(path: Path) -> JournalError:
     return JournalError(f"The journal {path} is empty: nothing was ever planned in it, and nothing sent.")
 
 
+def is_marked(header: bytes) -> bool:
+    """Whether the header of a database has our mark."""
+    return header.startswith(_MAGIC) and int.from_bytes(header[68:72]) == APPLICATION_ID
+
+
 def _check_header(path: Path, header: bytes) -> None:
     if not header:
         raise _empty(path)
     if not header.startswith(_MAGIC[: len(header)]):
         raise JournalError(f"{path} is not a journal, but some other file. {_NOT_OURS}")
-    if len(header) < _HEADER:
+    if len(header) < HEADER:
         raise JournalError(f"The journal {path} is damaged: it is cut off. {_NOT_OURS}")
-    if int.from_bytes(header[68:72]) != APPLICATION_ID:
+    if not is_marked(header):
         raise JournalError(f"{path} is an SQLite database of another program. {_NOT_OURS}")
     version = int.from_bytes(header[60:64])
     if version > VERSION:
@@ -311,16 +352,23 @@ def _holder(path: Path) -> str:
 
 def _find(path: Path) -> tuple[_File, bool]:
     """The file, counted as open, and whether it is new."""
-    if not _make(path):
+    if not is_new(path):
         return _recognise(path), False
+    _make(path)
+    return know(path), True
+
+
+def know(path: Path) -> _File:
+    """Let a file count as open that is known to be a journal."""
     with _looking:
         found = path.stat()
         file = found.st_dev, found.st_ino
         _known[file] += 1
-    return file, True
+    return file
 
 
-def _connect(path: Path, *, new: bool) -> sqlite3.Connection:
+def connect(path: Path, *, new: bool) -> sqlite3.Connection:
+    """Open a file that counts as open, for writing, so that each commit is on the disk before it returns."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA synchronous = FULL")
@@ -331,26 +379,36 @@ def _connect(path: Path, *, new: bool) -> sqlite3.Connection:
             # Where the file system cannot share memory, the old mode stays; there FULL can lose the last commit.
             connection.execute("PRAGMA synchronous = EXTRA")
         connection.execute("PRAGMA journal_size_limit = 1048576")
-        connection.execute(
-            "INSERT OR REPLACE INTO holder VALUES (1, ?, ?, ?)",
-            (os.getpid(), socket.gethostname(), time.time()),
-        )
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _make(path: Path) -> bool:
-    """Make a journal that only its owner can read, for it will hold numbers; False where there is one."""
-    found = _stat(path)
-    if found is not None and found.st_size:
-        return False
+def sign(connection: sqlite3.Connection) -> None:
+    """Say in a journal who holds it."""
+    connection.execute(
+        "INSERT OR REPLACE INTO holder VALUES (1, ?, ?, ?)",
+        (os.getpid(), socket.gethostname(), time.time()),
+    )
+
+
+def is_new(path: Path) -> bool:
+    """Whether there is nothing of a journal yet."""
+    found = stat_of(path)
+    return found is None or not found.st_size
+
+
+def _make(path: Path) -> None:
+    """Make a journal that only its owner can read, for it will hold numbers."""
     descriptor, name = mkstemp(prefix=".smspop-", dir=path.parent)
     draft = Path(name)
     try:
         try:
-            _lay_out(draft)
+            lay_out(draft)
+            connection = sqlite3.connect(draft, isolation_level=None)
+            connection.execute("PRAGMA synchronous = OFF")
+            close_with_log(connection)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -358,11 +416,10 @@ def _make(path: Path) -> bool:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
-    return True
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the name of a new file survive a power cut; not every system can, and those do it by themselves."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
@@ -376,8 +433,19 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _lay_out(draft: Path) -> None:
-    """Write an empty journal into a file of which nobody knows yet."""
+def close_with_log(connection: sqlite3.Connection) -> None:
+    """Close a file of which nobody knows yet, so that it is opened with a write-ahead log from then on."""
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    finally:
+        connection.close()
+
+
+def lay_out(draft: Path) -> None:
+    """Write an empty journal, still without a log, into an empty file of which nobody knows yet."""
+    if TABLES in _blank:
+        draft.write_bytes(_blank[TABLES])
+        return
     connection = sqlite3.connect(draft, isolation_level=None)
     try:
         connection.execute("PRAGMA synchronous = OFF")
@@ -388,9 +456,9 @@ def _lay_out(draft: Path) -> None:
         for table in TABLES:
             connection.execute(table)
         connection.execute("COMMIT")
-        connection.execute("PRAGMA journal_mode = WAL")
     finally:
         connection.close()
+    _blank[TABLES] = draft.read_bytes()
 
 
 def _check_whole(path: Path, connection: sqlite3.Connection) -> None:

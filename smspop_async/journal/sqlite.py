@@ -17,8 +17,9 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -38,13 +39,13 @@ from smspop_async.journal.base import (
     SendRecord,
     SendState,
     StoredChunk,
-    StoredRows,
     Verdict,
 )
 from smspop_async.journal.commit import GroupCommit
-from smspop_async.journal.failures import telling
-from smspop_async.journal.opening import Opened, check_file, own, read_only
+from smspop_async.journal.drafting import Draft, Early, own
+from smspop_async.journal.opening import Opened
 from smspop_async.journal.schema import chunk_id
+from smspop_async.journal.sends import SendReader, open_meant
 
 _TOKEN_BITS: Final = 62
 _AHEAD: Final = 2
@@ -102,10 +103,12 @@ class SqliteJournal:
                 await self._closing.aclose()
             opened = await _own(self.path)
             self._place = opened.path
+            if isinstance(opened, Draft):  # nobody has left anything in it
+                self._commit = GroupCommit(opened.connection, opened.path, opened.close, opened)
+                return
             self._commit = GroupCommit(opened.connection, opened.path, opened.close)
             try:
-                await self._commit.run(partial(statements.give_up_claims, now=self._clock()))
-                await self._commit.run(partial(statements.give_up_plans, now=self._clock()))
+                await self._commit.run(partial(statements.give_up, now=self._clock()))
             except BaseException:
                 await self._close()
                 raise
@@ -138,14 +141,20 @@ class SqliteJournal:
             streaming: Whether it sends before all its contacts are in the journal.
         """
         state = SendState.STREAMING if streaming else SendState.PLANNING
-        send = await self._writer.run(partial(statements.begin, plan=plan, state=state, now=self._clock()))
-        log = self._log(send)
+        act = partial(statements.begin, plan=plan, state=state, now=self._clock())
+        send = await self._writer.run(act if streaming else Early(act))
+        log = self._log(send, ahead=not streaming)
         log.take()
         return log
 
-    def _log(self, send: int) -> "SendLog":
+    def _log(self, send: int, *, ahead: bool = False) -> "SendLog":
         return SendLog(
-            writer=self._writer, path=self._place, send=send, clock=self._clock, under_way=self._under_way
+            writer=self._writer,
+            path=self._place,
+            send=send,
+            clock=self._clock,
+            under_way=self._under_way,
+            ahead=ahead,
         )
 
     async def reopen(self, run: str) -> "SendLog":
@@ -164,7 +173,7 @@ class SqliteJournal:
         )
 
 
-async def _own(path: Path) -> Opened:
+async def _own(path: Path) -> Opened | Draft:
     """Open a journal in a thread, which no cancellation ends: what comes too late is closed again."""
     opening = asyncio.ensure_future(anyio.to_thread.run_sync(own, path))
     try:
@@ -174,7 +183,7 @@ async def _own(path: Path) -> Opened:
         raise
 
 
-def _let_go(opening: "asyncio.Future[Opened]") -> None:
+def _let_go(opening: "asyncio.Future[Opened | Draft]") -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
 
@@ -188,6 +197,7 @@ class SendLog:
         send: The send's id.
         clock: Seconds since the epoch.
         under_way: Who is at which send of the journal: one at a time. Whoever writes first is.
+        ahead: Whether nothing of it is sent before all of it is written down.
     """
 
     def __init__(
@@ -198,12 +208,16 @@ class SendLog:
         send: int,
         clock: Callable[[], float],
         under_way: "dict[int, SendLog] | None" = None,
+        ahead: bool = False,
     ) -> None:
         self._writer = writer
         self._path = path
         self._send = send
         self._clock = clock
         self._under_way = {} if under_way is None else under_way
+        self._ahead = ahead
+        self._new_tokens = count(secrets.randbits(_TOKEN_BITS))
+        """Nobody else's begin there, and to draw each by itself is to ask the system each time."""
         self._tokens: dict[int, int] = {}
         self._seconds: dict[int, tuple[int, PlannedChunk]] = {}
         self._waiting = 0
@@ -246,9 +260,11 @@ class SendLog:
         Raises:
             JournalError: nothing can be written.
         """
-        act = partial(
+        act: Callable[[sqlite3.Connection], None] = partial(
             statements.plan, send=self._send, chunks=chunks, rejected=rejected, lines=lines, total=total
         )
+        if self._ahead:
+            act = Early(act)
         self.take()
         self._waiting += 1
         if self._waiting < _AHEAD:
@@ -275,7 +291,7 @@ class SendLog:
             JournalError: it is not written; the chunk must not leave.
         """
         self.take()
-        token = self._tokens[seq] = secrets.randbits(_TOKEN_BITS)
+        token = self._tokens[seq] = next(self._new_tokens)
         at, now = chunk_id(self._send, seq), self._clock()
         if seq not in self._seconds:
             await self._writer.run(swaps.claiming(chunk=at, token=token, now=now))
@@ -376,105 +392,10 @@ class SendLog:
             partial(reading.read_chunks, send=self._send, state=state, after=after, limit=limit)
         )
 
-    def reader(self) -> "SendReader":
+    def reader(self) -> SendReader:
         """Read what the send has on the disk, in a thread.
 
         Raises:
             JournalError: it cannot be read.
         """
-        return _reader(self._path, lambda send, _: send == self._send, "of this run any more")
-
-
-class SendReader:
-    """Reads one send of a journal as it was when this was made, on a connection of its own.
-
-    Blocks: for a thread, or a program without a loop. Everything raises JournalError where the journal cannot be read.
-
-    Args:
-        connection: Closed by `close`.
-        send: The send's id.
-        record: The send.
-        path: For the words of errors.
-    """
-
-    def __init__(self, connection: sqlite3.Connection, send: int, record: SendRecord, path: Path) -> None:
-        self._connection = connection
-        self._send = send
-        self.record = record
-        self._path = path
-
-    def rows(self) -> Iterator[StoredRows]:
-        """Every row in input order."""
-        with telling(self._path):
-            yield from reading.read_rows(self._connection, self._send)
-
-    def decided(self) -> Iterator[tuple[int, int, Verdict]]:
-        """Number, contacts and verdict of every campaign that was submitted."""
-        with telling(self._path):
-            yield from reading.read_decided(self._connection, self._send)
-
-    def discrepancies(self) -> Iterator[tuple[int, str]]:
-        """Number of a campaign, and where the API contradicted itself about it."""
-        with telling(self._path):
-            yield from reading.read_discrepancies(self._connection, self._send)
-
-    def counts(self) -> Mapping[Status, int]:
-        """How many rows have which status."""
-        with telling(self._path):
-            return reading.count_statuses(self._connection, self._send)
-
-    def last_event(self) -> float:
-        """Seconds since the epoch at which a chunk last changed its state, or 0."""
-        with telling(self._path):
-            return reading.last_event(self._connection, self._send)
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._connection.close()
-
-
-def _reader(path: Path, meant: Callable[[int, SendRecord], bool], which: str) -> SendReader:
-    connection = read_only(path)
-    try:
-        with telling(path):
-            sends = reading.read_sends(connection)
-    except BaseException:
-        connection.close()
-        raise
-    for send, record in sends:
-        if meant(send, record):
-            return SendReader(connection, send, record, path)
-    connection.close()
-    raise JournalError(f"The journal {path} has no send {which}: `smspop report {path}` lists them.")
-
-
-def list_sends(path: str | os.PathLike[str]) -> list[SendRecord]:
-    """The sends of a journal, in the order of their beginnings. Blocks; also while another process writes it.
-
-    Raises:
-        JournalError: there is none, or it cannot be read.
-    """
-    connection = read_only(Path(path))
-    try:
-        with telling(Path(path)):
-            return [record for _, record in reading.read_sends(connection)]
-    finally:
-        connection.close()
-
-
-def open_send(path: str | os.PathLike[str], run: str) -> SendReader:
-    """Open one send of a journal for reading. Blocks; also while another process writes it.
-
-    Raises:
-        JournalError: there is none, or it cannot be read.
-    """
-    return _reader(Path(path), lambda _, record: record.run == run, repr(run))
-
-
-def check_journal(path: str | os.PathLike[str]) -> None:
-    """Tell whether a path is a journal, without opening it for writing. Blocks.
-
-    Raises:
-        JournalError: it is none.
-    """
-    check_file(Path(path))
+        return open_meant(self._path, lambda send, _: send == self._send, "of this run any more")

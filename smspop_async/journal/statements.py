@@ -7,7 +7,7 @@ results, which are nearly all that is ever ordered, are in `smspop_async.journal
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import Final
 
@@ -27,8 +27,8 @@ from smspop_async.journal.swaps import check_swapped
 SECOND_TRY = "it was not found, and a second try was asked for"
 LEFT_BEHIND = "the process that was sending this campaign died; it may have been sent"
 
-_AT_ONCE: Final = 32
-"""Chunks that are entered with one statement."""
+_AT_ONCE: Final = 25
+"""Chunks that are entered with one statement: to prepare a longer one costs more than it spares."""
 
 
 def begin(connection: sqlite3.Connection, *, plan: SendPlan, state: SendState, now: float) -> int:
@@ -77,8 +77,8 @@ def plan(
     *,
     send: int,
     chunks: Sequence[PlannedChunk],
-    rejected: Iterable[RejectedRow],
-    lines: Iterable[LineRun],
+    rejected: Sequence[RejectedRow],
+    lines: Sequence[LineRun],
     total: int,
 ) -> None:
     """Enter rows: those to send in chunks, and those not.
@@ -93,16 +93,18 @@ def plan(
     """
     phrase = cache(partial(_phrase, connection))
     insert_chunks(connection, send=send, chunks=chunks)
-    connection.executemany(
-        "INSERT INTO rejected VALUES (?, ?, ?, ?, ?)",
-        (
-            (send, row.row, row.status.value, packing.pack_text(row.shown), phrase(row.detail))
-            for row in rejected
-        ),
-    )
-    connection.executemany(
-        "INSERT INTO line_run VALUES (?, ?, ?)", ((send, run.row, run.line) for run in lines)
-    )
+    if rejected:
+        connection.executemany(
+            "INSERT INTO rejected VALUES (?, ?, ?, ?, ?)",
+            (
+                (send, row.row, row.status.value, packing.pack_text(row.shown), phrase(row.detail))
+                for row in rejected
+            ),
+        )
+    if lines:
+        connection.executemany(
+            "INSERT INTO line_run VALUES (?, ?, ?)", ((send, run.row, run.line) for run in lines)
+        )
     connection.execute("UPDATE send SET total = ? WHERE id = ?", (total, send))
 
 
@@ -216,6 +218,12 @@ def _retire(
     update = f"UPDATE chunk SET state = 'replaced', changed_at = ?, note = ? WHERE {where}"  # noqa: S608
     values = (now, packing.pack_text(words), chunk, token, *(state.value for state in states))
     check_swapped(connection.execute(update, values))
+
+
+def give_up(connection: sqlite3.Connection, *, now: float) -> None:
+    """Write down what a dead process has left behind."""
+    give_up_claims(connection, now=now)
+    give_up_plans(connection, now=now)
 
 
 def give_up_claims(connection: sqlite3.Connection, *, now: float) -> None:

@@ -34,7 +34,7 @@ from smspop_async.journal import commit
 from smspop_async.journal.base import ChunkState, SendState
 from smspop_async.journal.opening import own
 from smspop_async.journal.packing import unpack_numbers
-from smspop_async.journal.sqlite import open_send
+from smspop_async.journal.sends import open_send
 
 pytestmark = pytest.mark.anyio
 

@@ -42,7 +42,7 @@ from smspop_async.journal.base import (
     Verdict,
 )
 from smspop_async.journal.opening import own
-from smspop_async.journal.sqlite import open_send
+from smspop_async.journal.sends import open_send
 from smspop_async.sandbox import Sandbox
 
 pytestmark = pytest.mark.anyio

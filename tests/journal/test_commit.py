@@ -13,7 +13,7 @@ from smspop_async import JournalError
 from smspop_async.journal import commit as commit_module
 from smspop_async.journal.base import StaleClaimError
 from smspop_async.journal.commit import GroupCommit
-from smspop_async.journal.sqlite import list_sends
+from smspop_async.journal.sends import list_sends
 
 pytestmark = pytest.mark.anyio
 

@@ -247,8 +247,10 @@ POINTS = {
 }
 """Functions on the way of a campaign, and on which side of them a child dies."""
 BESIDE_STATEMENTS = {
-    "journal.opening:_make": "before after",
-    "journal.opening:_lay_out": "before after",
+    "journal.opening:lay_out": "before after",
+    "journal.drafting:Draft.show": "before after",
+    "journal.drafting:Draft.name": "before after",
+    "journal.drafting:Draft._name": "before after",
     "journal.sqlite:SqliteJournal._open": "before after",
     "journal.sqlite:SqliteJournal.begin": "before after",
     "journal.sqlite:SendLog.plan": "before after",

@@ -22,7 +22,7 @@ from smspop_async.errors import Delivery
 from smspop_async.journal import opening, statements
 from smspop_async.journal.opening import check_file, own, read_only
 from smspop_async.journal.schema import APPLICATION_ID, VERSION
-from smspop_async.journal.sqlite import check_journal, list_sends, open_send
+from smspop_async.journal.sends import check_journal, list_sends, open_send
 
 ANY_FILE = (own, read_only, check_file, list_sends, check_journal)
 READERS = (read_only, check_file, list_sends, check_journal)
@@ -330,7 +330,7 @@ IMPORTS = """
 import pathlib, sys, tempfile
 from smspop_async.errors import JournalError
 from smspop_async.journal.opening import own
-from smspop_async.journal.sqlite import check_journal, list_sends
+from smspop_async.journal.sends import check_journal, list_sends
 path = pathlib.Path(sys.argv[1])
 with tempfile.TemporaryDirectory() as folder:  # all that is imported late is imported now
     own(pathlib.Path(folder, "x.db")).close()

@@ -14,7 +14,7 @@ from smspop_async.journal import sqlite as sqlite_module
 from smspop_async.journal import statements
 from smspop_async.journal.base import ChunkState, LineRun, RejectedRow, SendState, StaleClaimError, Verdict
 from smspop_async.journal.opening import own
-from smspop_async.journal.sqlite import open_send
+from smspop_async.journal.sends import open_send
 
 pytestmark = pytest.mark.anyio
 

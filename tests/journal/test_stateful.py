@@ -30,8 +30,9 @@ from smspop_async.journal.base import (
     StaleClaimError,
     Verdict,
 )
+from smspop_async.journal.sends import list_sends, open_send
 from smspop_async.journal.sqlite import _AHEAD as AHEAD
-from smspop_async.journal.sqlite import SendLog, SqliteJournal, list_sends, open_send
+from smspop_async.journal.sqlite import SendLog, SqliteJournal
 
 TEXTS = ("Hello!", "Good day!", "naïve … 𝄞")
 WORDS = ("", "why", "a\nb", "half \ud800 a pair")

@@ -91,7 +91,7 @@ def test_a_group_is_the_same_as_its_orders_one_by_one(groups):
         assert everything(together) == everything(apart)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 31, 32, 33, 70])
+@pytest.mark.parametrize("count", [1, 2, 3, 63, 64, 65, 140])
 def test_any_number_is_changed_at_once(count, journal):
     """Also where the statement is filled up, and where one statement does not hold them."""
     lay_out(journal, count + 1)
@@ -107,6 +107,26 @@ def test_a_change_finds_nothing_where_there_is_no_such_chunk(journal):
     with pytest.raises(StaleClaimError, match="was not submitted"):
         claiming(chunk=0, token=0, now=NOW)(journal)
     assert states(journal) == ["planned"] * CHUNKS
+
+
+async def test_a_chunk_that_was_never_planned_concerns_its_order_alone(journal):
+    """A group of changes is one statement, which does not find it: who asked is told, and the others are made."""
+    lay_out(journal)
+    commit = GroupCommit.__new__(GroupCommit)
+    commit._connection = journal
+    orders = [_Order(act=claiming(chunk=chunk_id(1, seq), token=9, now=NOW)) for seq in (1, CHUNKS + 1, 2)]
+    commit._commit(orders)
+    assert [type(order.error) for order in orders] == [type(None), StaleClaimError, type(None)]
+    assert states(journal) == ["submitting"] * 2 + ["planned"] * (CHUNKS - 2)
+    assert not journal.in_transaction
+
+
+def test_what_else_a_table_does_not_allow_is_no_stale_claim(journal):
+    """It is a failure of the journal."""
+    lay_out(journal)
+    journal.execute("CREATE TRIGGER no BEFORE UPDATE ON chunk BEGIN SELECT raise(ABORT, 'no'); END")
+    with pytest.raises(sqlite3.IntegrityError, match="no"):
+        claiming(chunk=chunk_id(1, 1), token=9, now=NOW)(journal)
 
 
 async def test_one_stale_claim_in_a_group_is_told_to_its_worker_alone(tmp_path):
