@@ -119,27 +119,10 @@ class Layout:
         Returns:
             Offsets of rows; or None where the reply differs from `text` in anything but the words of those.
         """
-        cuts: list[int] = []
-        sent, sign, sign_at = self.sent, self.sign, self.sign_at
-        done = 0  # of the text; the reply is ahead of it by the beginning of the rows and two letters a failed row
-        hit = body.find(sign, start)
-        while hit >= 0 and (cut := hit - sign_at - start) < len(text):
-            if not body.startswith(self.failed, cut + start):
-                # One letter is found ten times as fast as many; here it stands for something else.
-                sign, sign_at = self.failed, 0
-                hit = body.find(sign, hit)
-                continue
-            if (
-                cut < done
-                or not text.startswith(sent, cut)
-                or text[done:cut] != body[done + start : cut + start]
-            ):
-                return None
-            cuts.append(cut)
-            done = cut + len(sent)
-            start += LONGER
-            hit = body.find(sign, done + start)
-        return self.rows_at(cuts, text, numbers) if body.startswith(text[done:], done + start) else None
+        pieces = self.cut(body, start, len(text))
+        if self.sent.join(pieces) != text:
+            return None
+        return self.rows_at(self.cuts(pieces), text, numbers)
 
     def levelled(self, said: bytes, rows: int) -> bytes | bytearray | None:
         """Put the first row's values in place of those in which other rows differ.
@@ -162,51 +145,56 @@ class Layout:
                 return None
         return text
 
-    def cut(self, body: bytes, start: int, end: int) -> list[bytes]:
-        """Cut the text from `start` to `end` wherever a row failed.
+    def cut(self, body: bytes, start: int, length: int) -> list[bytes]:
+        """Cut the rows that begin at `start` wherever one failed.
 
         Looking for one letter is ten times as fast as looking for many. Where it turns up in anything but a row
         that failed, the many are looked for from there on.
+
+        Args:
+            body: The reply.
+            start: Where the rows begin.
+            length: How long they are once the pieces are joined again by `sent`.
         """
         pieces: list[bytes] = []
-        sign, sign_at = self.sign, self.sign_at
-        hit = start
-        while (hit := body.find(sign, hit, end)) >= 0:
+        sign, sign_at, size = self.sign, self.sign_at, len(self.failed)
+        at, end = start, start + length
+        hit = body.find(sign, at)
+        while 0 <= hit < end:
             begin = hit - sign_at
             if body.startswith(self.failed, begin):
-                pieces.append(body[start:begin])
-                hit = start = begin + len(self.failed)
+                pieces.append(body[at:begin])
+                at, end = begin + size, end + LONGER
+                hit = body.find(sign, at)
             else:
                 sign, sign_at = self.failed, 0
-        pieces.append(body[start:end])
+                hit = body.find(sign, hit)
+        pieces.append(body[at:end])
         return pieces
 
-    def cuts(self, pieces: Sequence[bytes], length: int) -> list[int]:
-        """Tell where a text was cut, once it was joined again by `sent`; behind `length` there are no rows."""
+    def cuts(self, pieces: Sequence[bytes]) -> list[int]:
+        """Tell where a text was cut, once it was joined again by `sent`."""
         cuts: list[int] = []
         at = 0
         for piece in pieces[:-1]:
             at += len(piece)
-            if at >= length:
-                break
             cuts.append(at)
             at += len(self.sent)
         return cuts
 
     def rows_at(self, cuts: Sequence[int], text: bytes, numbers: Sequence[str]) -> list[int]:
         """Tell which rows have their status at these places of the `text` that `rows` gives for `numbers`."""
-        # Numbers are nearly always of one length. Then a division tells the row, and its number is next to the cut.
-        stride = len(numbers[0]) + len(self.glue)
-        rows = [cut // stride for cut in cuts]
-        for cut, row in zip(cuts, rows, strict=True):
-            number = numbers[row].encode() if row < len(numbers) else b"?"
-            if not (
-                text.endswith(b'"%b%b' % (number, self.link), 0, cut)
-                or text.startswith(b'%b%b"' % (self.link, number), cut + len(self.sent))
-            ):
-                break
-        else:
-            return rows
+        width, rows = len(numbers[0]), len(numbers)
+        stride, begin = width + len(self.glue), len(self.before)
+        quotes = b'"' * rows
+        # Numbers are nearly always of one length: then the quotation marks before and behind them are below each other.
+        # A longer one would have a digit where its second is looked for, a shorter one where the next row's first is.
+        if (
+            len(text) == rows * stride - len(self.comma)
+            and text[begin - 1 :: stride] == quotes
+            and text[begin + width :: stride] == quotes
+        ):
+            return [cut // stride for cut in cuts]
         starts = list(accumulate((len(number) + len(self.glue) for number in numbers), initial=0))
         return [bisect_right(starts, cut) - 1 for cut in cuts]
 

@@ -103,20 +103,23 @@ class OutcomeBook:
         self.settle_all(rows, statuses.common)
         others = statuses.others
         if details:
-            exceptions = {at: (statuses[at], details.get(at, "")) for at in {*others, *details}}
-            codes = {pair: self._code(pair) for pair in dict.fromkeys(exceptions.values())}
-            self._settle_others(rows, {at: codes[pair] for at, pair in exceptions.items()}, statuses.common)
+            apart = {*others, *details}
+            self._settle_others(
+                rows, {at: (statuses[at], details.get(at, "")) for at in apart}, statuses.common
+            )
         elif others:
-            words = {status: self._code((status, "")) for status in dict.fromkeys(others.values())}
-            self._settle_others(rows, {at: words[status] for at, status in others.items()}, statuses.common)
+            self._settle_others(rows, {at: (status, "") for at, status in others.items()}, statuses.common)
 
-    def _settle_others(self, rows: Sequence[int], codes: Mapping[int, int], common: Status) -> None:
-        """Write the codes of those, by position in `rows`, that differ from what all of them have by now."""
-        column, tally = self._column, self._tally  # the codes may have widened the column
-        for at, code in codes.items():
-            column[rows[at]] = code
+    def _settle_others(
+        self, rows: Sequence[int], pairs: Mapping[int, tuple[Status, str]], common: Status
+    ) -> None:
+        """Write those, by position in `rows`, that differ from what all of them have by now."""
+        codes = {pair: self._code(pair) for pair in dict.fromkeys(pairs.values())}  # may widen the column
+        column, tally = self._column, self._tally
+        for at, pair in pairs.items():
+            code = column[rows[at]] = codes[pair]
             tally[code] += 1
-        tally[self._code((common, ""))] -= len(codes)
+        tally[self._code((common, ""))] -= len(pairs)
 
     def settle_all(self, rows: Sequence[int], status: Status, detail: str = "") -> None:
         """Give all of `rows`, which ascend, the same status and detail."""
