@@ -130,10 +130,10 @@ def _lost_levelled(
     rows, width = len(numbers), layout.width
     if not is_even(listed(numbers), rows, width):
         return None
-    pieces = layout.cut(body, start, len(text))
+    pieces, cuts = layout.cut(body, start, len(text))
     if layout.levelled(layout.sent.join(pieces), rows) != text:
         return None
-    return layout.rows_at(layout.cuts(pieces), text, numbers)
+    return layout.rows_at(cuts, text, numbers)
 
 
 def _reordered(body: bytes, start: int, layout: Layout, numbers: Sequence[str]) -> _Rows | None:
@@ -142,7 +142,7 @@ def _reordered(body: bytes, start: int, layout: Layout, numbers: Sequence[str]) 
     if not is_even(sent_to, rows, width):
         return None
     length = rows * layout.stride - len(layout.comma)
-    pieces = layout.cut(body, start, length)
+    pieces, cuts = layout.cut(body, start, length)
     text = layout.levelled(layout.sent.join(pieces), rows)
     if text is None:
         return None
@@ -150,7 +150,7 @@ def _reordered(body: bytes, start: int, layout: Layout, numbers: Sequence[str]) 
     asked = cut_out(sent_to, 0, width, len(b","), rows)
     if not is_same(told, asked) or text != b"%b%b%b" % (layout.before, layout.glue.join(told), layout.after):
         return None
-    lost = [told[cut // layout.stride] for cut in layout.cuts(pieces)]
+    lost = [told[cut // layout.stride] for cut in cuts]
     end = start + length + LONGER * len(lost)
     if len(lost) > _FEW:
         return places(lost, asked), end

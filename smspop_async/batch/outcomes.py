@@ -18,7 +18,7 @@ from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 
 from attrs import field, frozen
 
@@ -27,6 +27,7 @@ from smspop_async.api.models import Status
 from smspop_async.contacts.number_space import has_width, unpacked, with_width
 from smspop_async.mask import mask_number
 
+_Told = TypeVar("_Told")
 _SPILL: Final = 8 * 2**20
 """Bytes of numbers that are kept in memory before they go to the temporary file."""
 _PAIRS: Final = 2**20
@@ -103,23 +104,22 @@ class OutcomeBook:
         self.settle_all(rows, statuses.common)
         others = statuses.others
         if details:
-            apart = {*others, *details}
-            self._settle_others(
-                rows, {at: (statuses[at], details.get(at, "")) for at in apart}, statuses.common
-            )
+            pairs = {at: (statuses[at], details.get(at, "")) for at in {*others, *details}}
+            codes = {pair: self._code(pair) for pair in dict.fromkeys(pairs.values())}
+            self._settle_others(rows, pairs, codes, statuses.common)
         elif others:
-            self._settle_others(rows, {at: (status, "") for at, status in others.items()}, statuses.common)
+            words = {status: self._code((status, "")) for status in dict.fromkeys(others.values())}
+            self._settle_others(rows, others, words, statuses.common)
 
     def _settle_others(
-        self, rows: Sequence[int], pairs: Mapping[int, tuple[Status, str]], common: Status
+        self, rows: Sequence[int], told: Mapping[int, _Told], codes: Mapping[_Told, int], common: Status
     ) -> None:
-        """Write those, by position in `rows`, that differ from what all of them have by now."""
-        codes = {pair: self._code(pair) for pair in dict.fromkeys(pairs.values())}  # may widen the column
+        """Write what is told of those, by position in `rows`, that differ from what all of them have by now."""
         column, tally = self._column, self._tally
-        for at, pair in pairs.items():
-            code = column[rows[at]] = codes[pair]
+        for at, what in told.items():
+            code = column[rows[at]] = codes[what]
             tally[code] += 1
-        tally[self._code((common, ""))] -= len(pairs)
+        tally[self._code((common, ""))] -= len(told)
 
     def settle_all(self, rows: Sequence[int], status: Status, detail: str = "") -> None:
         """Give all of `rows`, which ascend, the same status and detail."""
