@@ -17,20 +17,15 @@ class Gate:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._until = 0.0
-        self.is_open: bool = True
-        """Whether it was found open when last asked for `wait_left`; one that was never closed needs no clock."""
 
     def hold(self, seconds: float) -> None:
         """Keep everybody waiting for at least `seconds` from now."""
         self._until = max(self._until, self._clock() + seconds)
-        self.is_open = False
 
     @property
     def wait_left(self) -> float:
         """Seconds until the gate opens, 0 where it stands open."""
-        left = 0.0 if self.is_open else max(0.0, self._until - self._clock())
-        self.is_open = not left
-        return left
+        return max(0.0, self._until - self._clock()) if self._until else 0.0
 
     async def passing(self, sleep: Sleep, *, abandoned: Callable[[], bool] = lambda: False) -> None:
         """Wait until the gate is open; it may be closed again meanwhile.

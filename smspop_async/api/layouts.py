@@ -87,8 +87,6 @@ class Layout:
     """The status: key and word. As no key is there twice, it is in a row once."""
     failed: bytes
     """The same for a row that failed."""
-    link: bytes
-    """What stands between the digits and the status, whichever comes first."""
     sign: bytes
     """What is looked for to find rows that failed: a letter that no other row has, or else `failed` itself."""
     sign_at: int
@@ -221,7 +219,6 @@ class Row:
             glue=after + self.comma + before,
             sent=sent,
             failed=failed,
-            link=text[number.stop : status.start] or text[status.stop : number.start],
             sign=sign,
             sign_at=failed.index(sign),
             width=number.stop - number.start,

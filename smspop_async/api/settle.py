@@ -107,9 +107,7 @@ def settle_expected(numbers: Sequence[str], failed: Sequence[int], claimed: Summ
     return Settlement(
         numbers=numbers,
         statuses=StatusColumn(common=Status.SENT, others=others, length=len(numbers)),
-        discrepancies=_against(claimed, len(numbers) - len(others), len(others))
-        if claimed is not None
-        else (),
+        discrepancies=_against(claimed, len(numbers) - len(others), len(others)),
     )
 
 

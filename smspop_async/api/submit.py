@@ -155,18 +155,17 @@ class Submitter:
         sleep = sleep or self.clock.sleep
         stale = 0
         while True:
-            if not self.gate.is_open:
+            if self.gate.wait_left:
                 await self.gate.passing(sleep, abandoned=abandoned)
             if abandoned():
                 return Unsent(error=ConfigurationError(_ABANDONED))
             verdict = attempt.verdict = await self._post(submission, attempt, abandoned)
-            if isinstance(verdict, Accepted):
-                attempt.count += 1
-                return verdict
             if isinstance(verdict, Unsent) and verdict.stale and stale <= self.transport.slots:
                 stale += 1
                 continue
             attempt.count += 1
+            if isinstance(verdict, Accepted):
+                return verdict
             delay = self._delay(verdict, attempt.count)
             throttled = delay is not None and isinstance(verdict, Rejected)
             if delay is not None and throttled:

@@ -121,7 +121,7 @@ class Transport:
         assert deadlines is not None  # noqa: S101 - _open made it
         outgoing.deadline = deadline = deadlines.begin(timeouts)
         try:
-            if exchange is not None and self._stale < STALE_LIMIT and exchange.is_private():
+            if exchange is not None and not self.distrusts_pool and exchange.is_private():
                 return await exchange.post(url, outgoing, headers, _connecting(timeouts))
             return await self._post_layered(session, url, outgoing, headers, _connecting(timeouts))
         except Exception as error:  # noqa: BLE001 - whatever it is, the flag alone decides what it means

@@ -208,8 +208,8 @@ class Account:
     def _note(
         self, part: Part, status: Status, detail: str, statuses: StatusColumn, *, reason: str = ""
     ) -> None:
-        contacts = len(part.chunk.numbers)
-        doubt = self._doubts.pop(part.seq, "") if self._doubts else ""
+        contacts = len(part.chunk)
+        doubt = self._doubts.pop(part.seq, "")
         sent, failed = statuses.sent_and_failed()
         self.campaigns.note(
             part.seq, contacts=contacts, status=status, detail=detail, sent=sent, failed=failed

@@ -129,16 +129,18 @@ class OutcomeBook:
         if not count:
             return
         column, first, end = self._column, rows[0], rows[-1] + 1
-        # Consecutive, as the rows of a chunk nearly always are, and decided for the first time.
-        if type(column) is bytearray and end - first == count == column.count(0, first, end):
-            column[first:end] = bytes((code,)) * count
-            self._tally[0] -= count
-            return
-        before = column[first:end] if end - first == count else [column[row] for row in rows]
-        for old, times in Counter(before).items():
+        consecutive = end - first == count  # as the rows of a chunk nearly always are
+        at_once = column if consecutive and isinstance(column, bytearray) else None
+        if (
+            at_once is not None and at_once.count(0, first, end) == count
+        ):  # decided for the first time, as nearly all are
+            before: Mapping[int, int] = {0: count}
+        else:
+            before = Counter(column[first:end] if consecutive else [column[row] for row in rows])
+        for old, times in before.items():
             self._tally[old] -= times
-        if isinstance(column, bytearray) and end - first == count:
-            column[first:end] = bytes((code,)) * count
+        if at_once is not None:
+            at_once[first:end] = bytes((code,)) * count
         else:
             for row in rows:
                 column[row] = code
