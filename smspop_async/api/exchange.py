@@ -117,7 +117,7 @@ class Exchange:
         """Tell whether nobody looks on, or answers in the network's place."""
         return (
             ClientSession.post is _POST
-            and ClientSession._request is _REQUEST  # noqa: SLF001 - looked at, and never called
+            and ClientSession._request is _REQUEST  # noqa: SLF001 - looked at only  # pyright: ignore[reportPrivateUsage]
             and type(self._session) is ClientSession
             and not self._traces
         )

@@ -100,11 +100,11 @@ class Pull:
             rows = self._list[self._count : self._count + most]
             self._count += len(rows)
             return rows
-        rows = []
+        pulled: list[object] = []
         if self._failure is None:
-            self.pull(rows, most)
-        self.check(rows)
-        return rows
+            self.pull(pulled, most)
+        self.check(pulled)
+        return pulled
 
     def check(self, rows: list[object]) -> None:
         """Raise the failure when no rows are left to hand on before it."""
