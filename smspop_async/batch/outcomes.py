@@ -18,7 +18,7 @@ from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO, Any, Final, TypeVar
+from typing import IO, Any, Final
 
 from attrs import field, frozen
 
@@ -27,7 +27,6 @@ from smspop_async.api.models import Status
 from smspop_async.contacts.number_space import has_width, unpacked, with_width
 from smspop_async.mask import mask_number
 
-_Told = TypeVar("_Told")
 _SPILL: Final = 8 * 2**20
 """Bytes of numbers that are kept in memory before they go to the temporary file."""
 _PAIRS: Final = 2**20
@@ -98,52 +97,52 @@ class OutcomeBook:
         """
         if len(rows) != len(statuses):
             raise ValueError(f"{len(rows)} rows cannot be settled by {len(statuses)} statuses")
-        if not rows:
+        if not rows or (not details and self._settle_run(rows, (statuses.common, ""), statuses.others)):
             return
-        # Nearly all contacts of a campaign have the same status, so that one is written first, in one stroke.
         self.settle_all(rows, statuses.common)
-        others = statuses.others
-        if details:
-            pairs = {at: (statuses[at], details.get(at, "")) for at in {*others, *details}}
-            codes = {pair: self._code(pair) for pair in dict.fromkeys(pairs.values())}
-            self._settle_others(rows, pairs, codes, statuses.common)
-        elif others:
-            words = {status: self._code((status, "")) for status in dict.fromkeys(others.values())}
-            self._settle_others(rows, others, words, statuses.common)
-
-    def _settle_others(
-        self, rows: Sequence[int], told: Mapping[int, _Told], codes: Mapping[_Told, int], common: Status
-    ) -> None:
-        """Write what is told of those, by position in `rows`, that differ from what all of them have by now."""
-        column, tally = self._column, self._tally
-        for at, what in told.items():
-            code = column[rows[at]] = codes[what]
-            tally[code] += 1
-        tally[self._code((common, ""))] -= len(told)
+        for at in {*statuses.others, *details}:
+            self._settle_one(rows[at], statuses[at], details.get(at, ""))
 
     def settle_all(self, rows: Sequence[int], status: Status, detail: str = "") -> None:
         """Give all of `rows`, which ascend, the same status and detail."""
-        code = self._code((status, detail))
-        count = len(rows)
-        self._tally[code] += count
-        if not count:
-            return
-        column, first, end = self._column, rows[0], rows[-1] + 1
-        consecutive = end - first == count  # as the rows of a chunk nearly always are
-        at_once = column if consecutive and isinstance(column, bytearray) else None
-        if (
-            at_once is not None and at_once.count(0, first, end) == count
-        ):  # decided for the first time, as nearly all are
-            before: Mapping[int, int] = {0: count}
-        else:
-            before = Counter(column[first:end] if consecutive else [column[row] for row in rows])
-        for old, times in before.items():
-            self._tally[old] -= times
-        if at_once is not None:
-            at_once[first:end] = bytes((code,)) * count
-        else:
+        if rows and not self._settle_run(rows, (status, detail), {}):
             for row in rows:
-                column[row] = code
+                self._settle_one(row, status, detail)
+
+    def _settle_run(
+        self, rows: Sequence[int], common: tuple[Status, str], others: Mapping[int, Status]
+    ) -> bool:
+        """Settle consecutive rows, as those of a campaign nearly always are; False where these are others.
+
+        Args:
+            rows: Indexes of rows.
+            common: What all have.
+            others: Position in `rows` to another status.
+        """
+        code = self._code(common)
+        codes = {status: self._code((status, "")) for status in {*others.values()}}
+        column, tally, first, count = self._column, self._tally, rows[0], len(rows)
+        end = first + count
+        if rows[-1] != end - 1 or not isinstance(column, bytearray):
+            return False
+        if column.count(0, first, end) == count:  # for the first time
+            tally[0] -= count
+        else:
+            for old, times in Counter(column[first:end]).items():
+                tally[old] -= times
+        column[first:end] = bytes((code,)) * count
+        for at, status in others.items():
+            column[first + at] = codes[status]
+        for written in {code, *codes.values()}:
+            tally[written] += column.count(written, first, end)
+        return True
+
+    def _settle_one(self, row: int, status: Status, detail: str) -> None:
+        code = self._code((status, detail))  # which may widen the column
+        column, tally = self._column, self._tally
+        tally[column[row]] -= 1
+        tally[code] += 1
+        column[row] = code
 
     def settle_rest(self, status: Status, detail: str) -> None:
         """Give every row that is not settled yet this status: the last act of a run."""
