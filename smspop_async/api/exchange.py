@@ -28,6 +28,7 @@ who is idle.
 
 import asyncio
 from collections.abc import Mapping
+from functools import lru_cache
 from inspect import signature
 from ssl import SSLContext
 from typing import Final, TypeAlias
@@ -43,6 +44,7 @@ from yarl import URL
 
 from smspop_async.api.reply import READ_BUFFER, Reply, read_capped, read_whole
 from smspop_async.api.sendflag import Outgoing
+from smspop_async.config import Timeouts
 
 Trust: TypeAlias = SSLContext | bool | aiohttp.Fingerprint
 """How TLS is checked, as a request takes it."""
@@ -79,6 +81,14 @@ def fits() -> bool:
     except (AttributeError, TypeError):
         return False
     return True
+
+
+@lru_cache(maxsize=16)
+def connecting(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+    """The limits up to the write; from there on `smspop_async.api.deadlines` watches."""
+    limits = [limit for limit in (timeouts.connect, timeouts.total) if limit is not None]
+    connect = min(limits) if limits else None
+    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=None)
 
 
 @frozen(kw_only=True)
@@ -123,7 +133,7 @@ class Exchange:
         )
 
     async def post(
-        self, url: URL, outgoing: Outgoing, headers: Mapping[str, str], limits: aiohttp.ClientTimeout
+        self, url: URL, outgoing: Outgoing, headers: Mapping[str, str], timeouts: Timeouts
     ) -> Reply:
         """Send once, and read the reply.
 
@@ -134,7 +144,7 @@ class Exchange:
         if address is None or address.headers is not headers or address.url is not url:
             self.let_go()
             address = self._address = self._begin(url, headers)
-        connection = self._take() or await self._connect(address.request, limits)
+        connection = self._take() or await self._connect(address.request, timeouts)
         try:
             protocol, transport = connection.protocol, connection.transport
             assert protocol is not None  # noqa: S101 - it was connected just now
@@ -162,12 +172,12 @@ class Exchange:
             self._keep(connection)
         return Reply(status=message.code, headers=message.headers, body=said)
 
-    async def _connect(self, request: aiohttp.ClientRequest, limits: aiohttp.ClientTimeout) -> Connection:
+    async def _connect(self, request: aiohttp.ClientRequest, timeouts: Timeouts) -> Connection:
         connector = self._session.connector
         if connector is None:
             raise RuntimeError("the session is closed")
         try:
-            return await connector.connect(request, [], limits)
+            return await connector.connect(request, [], connecting(timeouts))
         except TimeoutError:
             raise aiohttp.ConnectionTimeoutError from None
 

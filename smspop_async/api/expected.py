@@ -11,8 +11,9 @@ Nothing is believed that is not proven:
 
 - *The layout.* The first row must be a flat object without a key twice (see `smspop_async.api.layouts`), so that it is
   known which bytes of it are the number and the word, and that others in their place would be decoded to others.
-- *The rows.* What stands there must equal what was expected, whole, after each failed row was turned into a sent
-  one. As the expected text holds each status with its key once a row, each replacement was a status of one row.
+- *The rows.* What stands there must equal what was expected, whole: first with a guess at the rows that failed (see
+  `smspop_async.api.guessed_rows`), and where that was wrong after each failed row was turned into a sent one. As the
+  expected text holds each status with its key once a row, each replacement was a status of one row.
 - *Further values*, say an identifier, may differ from row to row. Where all rows are of one length, such a value stands
   in the same columns of each. A column whose bytes differ must hold digits alone, in a figure, or ASCII that means
   itself, in a text; then any of them may stand for any other, and the first row's is written into all rows
@@ -114,6 +115,10 @@ def _in_order(body: bytes, start: int, layout: Layout, numbers: Sequence[str]) -
 
 def _block(body: bytes, start: int, layout: Layout, numbers: Sequence[str]) -> _Rows | None:
     """Compare the rows that begin at `start`."""
+    guessed = layout.guessed
+    read = guessed.read(body, start, numbers) if guessed is not None else None
+    if read is not None:
+        return read
     text = layout.rows(numbers)
     if body.startswith(text, start):
         return (), start + len(text)

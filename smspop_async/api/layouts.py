@@ -18,6 +18,8 @@ from typing import Final
 
 from attrs import frozen
 
+from smspop_async.api.guessed_rows import GuessedRows
+
 SENT: Final = b'"sent"'
 FAILED: Final = b'"failed"'
 LONGER: Final = len(FAILED) - len(SENT)
@@ -100,6 +102,23 @@ class Layout:
     def stride(self) -> int:
         """From one row with so many digits to the next."""
         return self.width + len(self.glue)
+
+    @cached_property
+    def guessed(self) -> GuessedRows | None:
+        """The way to read rows that are alike but for the number and, behind it, the status."""
+        if self.values or self.sent not in self.after:
+            return None
+        failed = self.after.replace(self.sent, self.failed)
+        return GuessedRows(
+            before=self.before,
+            sent=self.after,
+            failed=failed,
+            glue=self.glue.decode(),
+            failed_glue=(failed + self.comma + self.before).decode(),
+            sign=self.sign,
+            sign_at=len(self.before) + self.width + self.after.index(self.sent) + self.sign_at,
+            stride=self.stride,
+        )
 
     def rows(self, numbers: Sequence[str]) -> bytes:
         """The rows as they would be if everybody was sent to."""

@@ -29,7 +29,7 @@ from attrs import frozen
 from yarl import URL
 
 from smspop_async.api.deadlines import SILENCE, TOTAL, Deadline, Deadlines
-from smspop_async.api.exchange import Exchange, Trust, fits
+from smspop_async.api.exchange import Exchange, Trust, connecting, fits
 from smspop_async.api.reply import READ_BUFFER, NoReplyError, Reply, read_capped
 from smspop_async.api.sendflag import Connections, FlaggedPayload, Outgoing, SendFlag
 from smspop_async.api.slots import Slots
@@ -122,8 +122,8 @@ class Transport:
         outgoing.deadline = deadline = deadlines.begin(timeouts)
         try:
             if exchange is not None and not self.distrusts_pool and exchange.is_private():
-                return await exchange.post(url, outgoing, headers, _connecting(timeouts))
-            return await self._post_layered(session, url, outgoing, headers, _connecting(timeouts))
+                return await exchange.post(url, outgoing, headers, timeouts)
+            return await self._post_layered(session, url, outgoing, headers, connecting(timeouts))
         except Exception as error:  # noqa: BLE001 - whatever it is, the flag alone decides what it means
             if session.closed and outgoing.flag is SendFlag.DOWN:
                 raise ConfigurationError(_CLOSED if self._closed else _LENDER_CLOSED) from None
@@ -266,14 +266,6 @@ def _limits(timeouts: Timeouts) -> aiohttp.ClientTimeout:
         sock_connect=timeouts.connect,
         sock_read=timeouts.read,
     )
-
-
-@lru_cache(maxsize=16)
-def _connecting(timeouts: Timeouts) -> aiohttp.ClientTimeout:
-    """The limits up to the write; from there on `smspop_async.api.deadlines` watches."""
-    limits = [limit for limit in (timeouts.connect, timeouts.total) if limit is not None]
-    connect = min(limits) if limits else None
-    return aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect, sock_read=None)
 
 
 async def _read(response: aiohttp.ClientResponse, outgoing: Outgoing, deadline: Deadline) -> Reply:

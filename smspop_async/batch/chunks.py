@@ -73,10 +73,12 @@ class Chunker:
 
     Args:
         size: Contacts in a full chunk.
+        packs: Whether the chunks need their numbers packed, too.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, packs: bool = True) -> None:
         self._size = size
+        self._packs = packs
         self._groups: dict[str, _Group] = {}
         self._waiting = 0
 
@@ -92,6 +94,7 @@ class Chunker:
             packed: The same with two digits in a byte, where they are at hand so.
         """
         self._waiting += len(rows)
+        packed = packed if self._packs else None
         group = self._groups.get(text)
         if group is not None:
             rows, numbers, packed = group.extended(rows, numbers, packed)
@@ -102,13 +105,13 @@ class Chunker:
                 rows=rows[at : at + size],
                 numbers=numbers[at : at + size],
                 text=text,
-                packed=_piece(packed, len(rows), at, at + size),
+                packed=packed and _piece(packed, len(rows), at, at + size),
             )
         self._waiting -= full
         if full == len(rows):
             self._groups.pop(text, None)
         elif full or group is None:
-            rest = _piece(packed, len(rows), full, len(rows))
+            rest = packed and _piece(packed, len(rows), full, len(rows))
             self._groups[text] = _Group(rows=rows[full:], numbers=list(numbers[full:]), packed=rest)
         while self._waiting > _GROUPS_HELD * size:
             yield self._take(next(iter(self._groups)))
@@ -156,9 +159,7 @@ class _Group:
         return self.rows, self.numbers, self.packed
 
 
-def _piece(packed: bytes | None, rows: int, begin: int, end: int) -> bytes | None:
+def _piece(packed: bytes, rows: int, begin: int, end: int) -> bytes:
     """Some of so many packed rows."""
-    if packed is None:
-        return None
     width = len(packed) // rows
     return packed[begin * width : end * width]

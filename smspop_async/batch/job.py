@@ -121,7 +121,7 @@ async def open_job(client: ApiClient, job: Job, emit: Emit | None, *, whole: boo
         JournalError: the journal cannot be used.
     """
     client.submitter.transport.slot()  # the wrong loop or a closed client, before the source is touched
-    book, chunker = OutcomeBook(), Chunker(job.chunk_size)
+    book, chunker = OutcomeBook(), Chunker(job.chunk_size, packs=job.journal is not None)
     roster = await open_roster(job.suppress, client.normaliser)
     settings = job.settings()
     account = Account(

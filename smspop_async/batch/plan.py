@@ -86,7 +86,7 @@ def plan_campaign(
     check_count("chunk_size", chunk_size, CHUNK_LIMIT)
     normaliser = Normaliser(default_region)
     roster = Roster(load_suppression(suppress, normaliser)) if suppress is not None else Roster()
-    book, chunker = OutcomeBook(), Chunker(chunk_size)
+    book, chunker = OutcomeBook(), Chunker(chunk_size, packs=False)
     sorter = Sorter(message=message, normaliser=normaliser, roster=roster, chunker=chunker, book=book)
     tally = _Tally(message)
     for slab in read_slabs(contacts, column=column, with_fields=isinstance(message, Template)):
