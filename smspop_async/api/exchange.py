@@ -20,10 +20,10 @@ The send flag is the same in both: `Outgoing.leave` looks at the connection, rai
 with no await between. A connection goes back to the pool when the reply is whole and the request is out;
 a server that answers before it has read everything may still close.
 
-It goes back at the end of the turn of the loop. A busy worker reads its reply and has the next campaign ready in the
-same step, and what it would do otherwise is to hand the connection to the pool and ask for it again at once, which
-costs half as much as writing the request. Nobody waits for a connection longer than that turn, and none is kept by one
-who is idle.
+It does not go back at once. A busy worker reads its reply and has the next campaign ready in the same step, or as soon
+as a journal has written it down; to hand the connection to the pool and ask for it again would cost half as much as
+writing the request. A pool of our own is given back what was kept every 20 milliseconds, so that none is kept by one
+who is idle; a pool that somebody else uses, too, at the end of the turn of the loop.
 """
 
 import asyncio
@@ -64,6 +64,8 @@ def _aiohttps_own(name: str) -> object:
 _POST: Final = _aiohttps_own("post")
 _REQUEST: Final = _aiohttps_own("_request")
 _SWITCHING: Final = 101
+_KEPT_FOR: Final = 0.02
+"""Seconds after which a pool of our own is given back what was kept meanwhile."""
 _LENGTH: Final = "\0"
 """Stands where the length of the body is to be written: no header may hold one."""
 
@@ -111,17 +113,19 @@ class Exchange:
     Args:
         session: Whose connector is used.
         ssl: How TLS is checked.
+        keeps: Whether connections may be kept for a moment, because nobody else uses the connector.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, ssl: Trust) -> None:
+    def __init__(self, session: aiohttp.ClientSession, ssl: Trust, *, keeps: bool) -> None:
         self._session = session
         self._traces = session.trace_configs
         self._ssl = ssl
         self._address: _Address | None = None
+        self._keeps = keeps
         self._kept: list[Connection] = []
-        """Fit for the next request, until the turn of the loop is over."""
+        """Fit for the next request."""
         self._ends: asyncio.Handle | None = None
-        """Called at the end of the turn."""
+        """Gives them back."""
 
     def is_private(self) -> bool:
         """Tell whether nobody looks on, or answers in the network's place."""
@@ -183,7 +187,10 @@ class Exchange:
 
     def _keep(self, connection: Connection) -> None:
         if self._ends is None:
-            self._ends = asyncio.get_running_loop().call_soon(self.let_go)
+            loop = asyncio.get_running_loop()
+            self._ends = (
+                loop.call_later(_KEPT_FOR, self.let_go) if self._keeps else loop.call_soon(self.let_go)
+            )
         self._kept.append(connection)
 
     def _take(self) -> Connection | None:

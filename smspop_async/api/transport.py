@@ -162,6 +162,8 @@ class Transport:
             ConfigurationError: the transport is closed or belongs to another event loop.
         """
         session = self._open()
+        if self._exchange is not None:
+            self._exchange.let_go()  # the pool has a connection for this, then
         try:
             async with session.get(
                 url, headers=headers, timeout=_limits(timeouts), **self._per_request
@@ -193,7 +195,8 @@ class Transport:
             self._loop, self._thread, self._deadlines = loop, get_ident(), Deadlines(loop)
             self._slots = Slots(self.slots)
             if self._settings.proxy is None and fits():
-                self._exchange = Exchange(self._session, self._per_request["ssl"])
+                keeps = self._settings.session is None
+                self._exchange = Exchange(self._session, self._per_request["ssl"], keeps=keeps)
         if self._loop is not loop:
             raise ConfigurationError(_SECOND_LOOP)
         if self._session.closed:

@@ -298,6 +298,39 @@ async def test_a_connection_is_back_in_the_pool_after_a_turn() -> None:
     assert server.connections == 1
 
 
+@pytest.mark.parametrize("owned", [True, False], ids=["owned", "borrowed"])
+async def test_a_list_uses_the_connection_of_the_campaign_before_it(owned: bool) -> None:
+    """What is kept for the next campaign is given back for a list, which goes through the pool."""
+    async with raw_server(answer_all) as server, calling(server.base_url, owned=owned) as sms:
+        for _ in range(3):
+            await create(sms)
+            assert [campaign async for campaign in sms.campaigns.list()] == []
+    assert server.connections == 1
+
+
+async def test_a_pool_of_our_own_is_given_back_what_was_kept_after_a_moment() -> None:
+    """A connection is kept beyond the turn, for a worker who waits for a journal, and not for an idle one."""
+    async with raw_server(answer_all) as server, calling(server.base_url) as sms:
+        with patch.object(
+            BaseConnector, "connect", autospec=True, side_effect=BaseConnector.connect
+        ) as asked:
+            await create(sms)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            await create(sms)
+            assert asked.call_count == 1
+        exchange = sms.submitter.transport._exchange
+        assert exchange is not None
+        assert exchange._kept
+        assert isinstance(exchange._ends, asyncio.TimerHandle)
+        over = asyncio.Event()
+        asyncio.get_running_loop().call_at(exchange._ends.when() + 0.001, over.set)
+        await over.wait()
+        assert not exchange._kept
+        assert exchange._ends is None
+    assert server.connections == 1
+
+
 async def test_a_connection_that_closed_within_the_turn_is_replaced() -> None:
     """It is no sign of a server that closes behind its replies, and costs no attempt."""
     async with raw_server(answer_all) as server, calling(server.base_url) as sms:
