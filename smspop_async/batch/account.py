@@ -13,7 +13,7 @@ from typing import Final
 from attrs import field, frozen
 
 from smspop_async.api.columns import StatusColumn, counted
-from smspop_async.api.models import Status
+from smspop_async.api.models import Status, Summary
 from smspop_async.api.settle import Settlement
 from smspop_async.batch.campaigns import CampaignBook
 from smspop_async.batch.chunks import Chunk, Part
@@ -106,6 +106,7 @@ class Account:
         discrepancies = (*notes, *settlement.discrepancies)
         if discrepancies:
             self.discrepancies += [f"{part.name}: {words}" for words in discrepancies]
+        sent, failed = settlement.statuses.sent_and_failed()
         if self.log is not None:
             verdict = Verdict(
                 state=ChunkState.DONE,
@@ -113,11 +114,11 @@ class Account:
                 detail=detail,
                 statuses=settlement.statuses,
                 details=settlement.details,
-                summary=settlement.summary,
+                summary=Summary(sent=sent, failed=failed),
                 discrepancies=discrepancies,
             )
             self.log.settle(part.seq, verdict)
-        self._note(part, Status.ACCEPTED, detail, settlement.statuses)
+        self._note(part, Status.ACCEPTED, detail, settlement.statuses, sent=sent, failed=failed)
 
     async def ended(
         self,
@@ -206,11 +207,18 @@ class Account:
         )
 
     def _note(
-        self, part: Part, status: Status, detail: str, statuses: StatusColumn, *, reason: str = ""
+        self,
+        part: Part,
+        status: Status,
+        detail: str,
+        statuses: StatusColumn,
+        *,
+        sent: int = 0,
+        failed: int = 0,
+        reason: str = "",
     ) -> None:
         contacts = len(part.chunk)
         doubt = self._doubts.pop(part.seq, "")
-        sent, failed = statuses.sent_and_failed()
         self.campaigns.note(
             part.seq, contacts=contacts, status=status, detail=detail, sent=sent, failed=failed
         )

@@ -26,7 +26,7 @@ class Chunk:
     """Their digits, in the same order."""
     text: str = field(repr=False)
     seq: int = 0
-    """Its place among the campaigns of a run, where that was decided ahead; else 0."""
+    """Its place among the campaigns of a run, from 1; 0 before it has one."""
     doubt: str = field(default="", repr=False)
     """Why its contacts may have been texted already, where a second try was asked for."""
     packed: bytes | None = field(default=None, repr=False)
@@ -34,17 +34,6 @@ class Chunk:
 
     def __len__(self) -> int:
         return len(self.numbers)
-
-    def numbered(self, seq: int) -> "Chunk":
-        """The same at its place among the campaigns of a run."""
-        return Chunk(
-            rows=self.rows,
-            numbers=self.numbers,
-            text=self.text,
-            seq=seq,
-            doubt=self.doubt,
-            packed=self.packed,
-        )
 
     def halves(self) -> tuple["Chunk", "Chunk"]:
         """Cut it in two; it must have at least two contacts."""

@@ -5,6 +5,7 @@ the intent durable where there is a journal, and post. A worker that is cut off 
 write down.
 """
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import Final
@@ -97,29 +98,23 @@ class Dispatcher:
         self.in_flight: int = 0
         """Campaigns under way."""
 
-    def numbered(self, chunk: Chunk) -> Chunk:
-        """Give a chunk its place among the campaigns of the run."""
-        self._seq += 1
-        self._tell_planned(self._seq, chunk)
-        return chunk.numbered(self._seq)
-
-    def _tell_planned(self, seq: int, chunk: Chunk) -> None:
+    def number(self, chunks: Sequence[Chunk]) -> None:
+        """Give new chunks their places among the campaigns of the run."""
+        for seq, chunk in enumerate(chunks, self._seq + 1):
+            chunk.seq = seq
+        self._seq += len(chunks)
         observer = self._submitter.observer
         if is_heard(observer):
-            name, _ = self._names.of(seq)
-            notify(observer, CampaignPlanned(name=name, contacts=len(chunk), run=self._settings.run))
+            for chunk in chunks:
+                name, _ = self._names.of(chunk.seq)
+                notify(observer, CampaignPlanned(name=name, contacts=len(chunk), run=self._settings.run))
 
     def part(self, chunk: Chunk) -> Part:
         """Give a chunk the name of a campaign."""
         if not chunk.seq:
-            if self._account.log is not None:
-                chunk = self.numbered(chunk)
-            else:
-                self._seq += 1
-                self._tell_planned(self._seq, chunk)
-        seq = chunk.seq or self._seq
-        name, token = self._names.of(seq)
-        return Part(seq=seq, name=name, token=token, chunk=chunk, run=self._settings.run)
+            self.number((chunk,))
+        name, token = self._names.of(chunk.seq)
+        return Part(seq=chunk.seq, name=name, token=token, chunk=chunk, run=self._settings.run)
 
     async def submit(self, part: Part) -> Verdict | None:
         """Submit a part and return the verdict; None where the run stopped before it was dispatched."""

@@ -17,7 +17,7 @@ the scope. A worker that is cut off in a request asks the send flag what to writ
 `_finish` gives every row that was read an outcome.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import anyio
@@ -171,9 +171,9 @@ class Run:
         """The same as `stopped`, to be asked later."""
         return self._stop.asked
 
-    def numbered(self, chunk: Chunk) -> Chunk:
-        """Give a chunk its place among the campaigns of the run."""
-        return self._dispatcher.numbered(chunk)
+    def number(self, chunks: Sequence[Chunk]) -> None:
+        """Give new chunks their places among the campaigns of the run."""
+        self._dispatcher.number(chunks)
 
     def why(self) -> str:
         """What stopped the run, or nothing."""
@@ -262,9 +262,8 @@ class Run:
     def _try_again(self, part: Part, doubt: str) -> None:
         """Put a campaign that may have been sent into a new one, as was asked for in so many words."""
         old = part.chunk
-        chunk = self._dispatcher.numbered(
-            Chunk(rows=old.rows, numbers=old.numbers, text=old.text, doubt=doubt)
-        )
+        chunk = Chunk(rows=old.rows, numbers=old.numbers, text=old.text, doubt=doubt)
+        self._dispatcher.number((chunk,))
         self._account.second_try(part, chunk)
         if self.recovery is not None:
             self.recovery.again.append(chunk)

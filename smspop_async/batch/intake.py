@@ -253,6 +253,10 @@ class ChunkSource(ABC):
     async def next(self) -> tuple[Chunk | None, Sequence[Excluded]]:
         """Give out the next chunk, and the rows excluded on the way to it; no chunk means that there are no more."""
 
+    def at_hand(self) -> list[Chunk]:
+        """Give out, without waiting, the chunks behind the last one that are ready."""
+        return []
+
     @abstractmethod
     def interrupt(self) -> None:
         """Stop waiting for contacts that may never come."""
@@ -333,6 +337,12 @@ class Intake(ChunkSource):
                 else:
                     excluded += await self._sort(slab)
             return (self._ready.popleft() if self._ready else None), excluded
+
+    def at_hand(self) -> list[Chunk]:
+        """Give out, without waiting, the chunks behind the last one that are ready."""
+        ready = [*self._ready]
+        self._ready.clear()
+        return ready
 
     def interrupt(self) -> None:
         """Stop waiting for a source that may never give another row."""

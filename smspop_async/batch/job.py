@@ -174,12 +174,12 @@ async def _journaled(
             planner=planner,
             log=log,
             keeper=keeper,
-            numbered=run.numbered,
+            number=run.number,
             stopped=run.is_stopped,
             heard=account.is_heard,
         )
     return AlongSource(
-        intake=intake, planner=planner, log=log, keeper=keeper, numbered=run.numbered, stopped=run.is_stopped
+        intake=intake, planner=planner, log=log, keeper=keeper, number=run.number, stopped=run.is_stopped
     )
 
 

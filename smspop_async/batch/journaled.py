@@ -185,7 +185,7 @@ class AheadSource(StoredSource):
     Args:
         intake: Where contacts come from.
         planner: Writes them down.
-        numbered: Gives a chunk its number.
+        number: Gives chunks their numbers.
         log: As for `StoredSource`, and so are the others.
         keeper: Closes the journal at the end.
         stopped: Whether nothing more is sent.
@@ -197,7 +197,7 @@ class AheadSource(StoredSource):
         *,
         intake: ChunkSource,
         planner: Planner,
-        numbered: Callable[[Chunk], Chunk],
+        number: Callable[[Sequence[Chunk]], None],
         log: SendLog,
         keeper: Keeper,
         stopped: Callable[[], bool],
@@ -206,7 +206,7 @@ class AheadSource(StoredSource):
         super().__init__(log=log, keeper=keeper, stopped=stopped, heard=heard)
         self._intake = intake
         self._planner = planner
-        self._numbered = numbered
+        self._number = number
         self._kept = 0
         self.failure: ContactSourceError | None = None
 
@@ -237,7 +237,6 @@ class AheadSource(StoredSource):
     async def _plan(self, tell: Tell) -> None:
         chunks: list[Chunk] = []
         excluded: list[Excluded] = []
-        waiting = 0
         more = True
         while more:
             chunk, out = await self._intake.next()
@@ -246,26 +245,31 @@ class AheadSource(StoredSource):
                 excluded += out
             more = chunk is not None
             self.failure = self._intake.failure
-            if chunk is not None and not self._stopped():
-                chunks.append(self._keep(self._numbered(chunk)))
-                waiting += len(chunk)
             if self._stopped():
                 continue  # the rest is read so that every row is accounted for, but it is not going to be sent
-            if self._is_enough(waiting, len(excluded)) or not more:
+            if chunk is not None:
+                given = [chunk, *self._intake.at_hand()]
+                self._number(given)
+                self._keep(given)
+                chunks += given
+            if self._is_enough(chunks, excluded) or not more:
                 await self._planner.write(chunks, excluded)
-                chunks, excluded, waiting = [], [], 0
+                chunks, excluded = [], []
 
-    def _is_enough(self, contacts: int, excluded: int) -> bool:
+    def _is_enough(self, chunks: Sequence[Chunk], excluded: Sequence[Excluded]) -> bool:
         all_kept = self._after == (self._last or 0)
-        return contacts >= _TOGETHER * (_AT_FIRST if all_kept else 1) or excluded >= _TOGETHER
+        contacts = sum(map(len, chunks))
+        return contacts >= _TOGETHER * (_AT_FIRST if all_kept else 1) or len(excluded) >= _TOGETHER
 
-    def _keep(self, chunk: Chunk) -> Chunk:
-        if self._kept + len(chunk) <= _KEPT and chunk.seq == self._after + 1:
+    def _keep(self, chunks: Sequence[Chunk]) -> None:
+        """Keep the first chunks of the list in memory, as many as there is room for."""
+        for chunk in chunks:
+            if self._kept + len(chunk) > _KEPT or chunk.seq != self._after + 1:
+                break
             self._kept += len(chunk)
             self._after = chunk.seq
             self._ready.append(chunk)
-        self._last = chunk.seq
-        return chunk
+        self._last = chunks[-1].seq
 
     def interrupt(self) -> None:
         """Stop waiting for contacts that may never come."""
@@ -291,7 +295,7 @@ class AlongSource(ChunkSource):
         planner: Writes them down.
         log: The send's place in the journal.
         keeper: Closes the journal at the end.
-        numbered: Gives a chunk its number.
+        number: Gives chunks their numbers.
         stopped: Whether nothing more is sent.
     """
 
@@ -302,14 +306,14 @@ class AlongSource(ChunkSource):
         planner: Planner,
         log: SendLog,
         keeper: Keeper,
-        numbered: Callable[[Chunk], Chunk],
+        number: Callable[[Sequence[Chunk]], None],
         stopped: Callable[[], bool],
     ) -> None:
         self._intake = intake
         self._planner = planner
         self._log = log
         self._keeper = keeper
-        self._numbered = numbered
+        self._number = number
         self._stopped = stopped
         self._whole = False
         self.failure: ContactSourceError | None = None
@@ -319,7 +323,7 @@ class AlongSource(ChunkSource):
         chunk, excluded = await self._intake.next()
         self.failure = self._intake.failure
         if chunk is not None:
-            chunk = self._numbered(chunk)
+            self._number((chunk,))
         if chunk is not None or excluded:
             try:
                 await self._planner.write([chunk] if chunk is not None else [], excluded)

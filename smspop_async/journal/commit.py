@@ -149,10 +149,14 @@ class GroupCommit:
         Raises:
             JournalError: it was not carried out.
         """
+        return await self.order(act, write_back=write_back)
+
+    def order(self, act: Act[T], *, write_back: bool = False) -> "asyncio.Future[T]":
+        """The same for somebody who waits by himself, without a coroutine for it."""
         future: asyncio.Future[T] = self._loop.create_future()
         self._give(_Order(act=act, future=future, write_back=write_back))
         self._hand_over_soon()
-        return await future
+        return future
 
     def _give(self, order: _Order[Any]) -> None:
         if self._closed:
@@ -280,15 +284,14 @@ class GroupCommit:
 
     def _commit(self, group: _Group) -> None:
         connection = self._connection
-        pieces = [*_together(group)]
         try:
-            if swaps := _alone(pieces):
+            if swaps := _alone(group):
                 missing = swap_alone(connection, swaps)
                 for order, each in zip(group, swaps, strict=True):
                     order.error = StaleClaimError(STALE) if each.chunk in missing else None
                 return
             connection.execute("BEGIN IMMEDIATE")
-            _carry_out(connection, pieces)
+            _carry_out(connection, _together(group))
         except StaleClaimError:  # somebody's among several: each by itself, to find out whose
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -333,7 +336,7 @@ class GroupCommit:
         if self._pressing:
             self._count_turns()
         # Last, because what is called here is not ours: nobody may wait for ever where it raises.
-        for order in group:
+        for order in [order for order in group if order.error is not None]:
             if order.error is not None and order.failed is not None:
                 order.failed(order.error)
 
@@ -362,11 +365,11 @@ def _together(group: _Group) -> Iterator[_Group]:
         yield [*swaps.values()]
 
 
-def _alone(pieces: list[_Group]) -> list[Swap]:
+def _alone(group: _Group) -> list[Swap]:
     """The swaps of a group that is nothing else, and fits one statement."""
-    group = pieces[0] if len(pieces) == 1 else []
-    swaps = [order.act for order in group if isinstance(order.act, Swap)]
-    return swaps if len(swaps) == len(group) <= AT_ONCE else []
+    swaps = [act for order in group if isinstance(act := order.act, Swap)]
+    one_each = len(swaps) == len(group) <= AT_ONCE and len({swap.chunk for swap in swaps}) == len(swaps)
+    return swaps if one_each else []
 
 
 def _carry_out(connection: sqlite3.Connection, pieces: Iterable[_Group]) -> None:

@@ -243,6 +243,8 @@ class SendLog:
         Raises:
             JournalError: somebody else is.
         """
+        if self._under_way.get(self._send) is self:
+            return
         self.check_free()
         if not self._over:
             self._under_way[self._send] = self
@@ -294,10 +296,10 @@ class SendLog:
         token = self._tokens[seq] = next(self._new_tokens)
         at, now = chunk_id(self._send, seq), self._clock()
         if seq not in self._seconds:
-            await self._writer.run(swaps.claiming(chunk=at, token=token, now=now))
+            await self._writer.order(swaps.claiming(chunk=at, token=token, now=now))
             return
         first, chunk = self._seconds[seq]
-        await self._writer.run(
+        await self._writer.order(
             partial(
                 statements.claim_second,
                 chunk=at,

@@ -22,7 +22,7 @@ from smspop_async.journal.base import (
     SendState,
 )
 from smspop_async.journal.schema import chunk_id
-from smspop_async.journal.swaps import check_swapped
+from smspop_async.journal.swaps import STATUSES, check_swapped
 
 SECOND_TRY = "it was not found, and a second try was asked for"
 LEFT_BEHIND = "the process that was sending this campaign died; it may have been sent"
@@ -124,8 +124,8 @@ def insert_chunks(connection: sqlite3.Connection, *, send: int, chunks: Sequence
                 len(chunk.numbers),
                 chunk.rows[0],
                 texts[chunk.text],
-                chunk.status.value,
-                packing.pack_text(chunk.detail),
+                STATUSES[chunk.status],
+                packing.pack_text(chunk.detail) if chunk.detail else "",
             )
             contacts += (at, packing.pack_rows(chunk.rows), packing.pack_numbers(chunk.numbers, chunk.packed))
         connection.execute(_insert_chunks(len(some)), rows)

@@ -22,7 +22,7 @@ from functools import cache
 from itertools import chain
 from typing import Final
 
-from attrs import field, frozen
+from attrs import define, field
 
 from smspop_async.api.models import Status
 from smspop_async.journal import packing
@@ -40,10 +40,10 @@ _SUBMITTING: Final = ChunkState.SUBMITTING.value
 _UNKNOWN: Final = Status.UNKNOWN.value
 # To look a value up here takes a fifth of the time that an enum's own `value` takes (measured).
 _STATES: Final = {state: state.value for state in ChunkState}
-_STATUSES: Final = {status: status.value for status in Status}
+STATUSES: Final = {status: status.value for status in Status}
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)  # not frozen: made for each campaign, at half the cost (measured)
 class Swap:
     """One change; an order of its own, too."""
 
@@ -139,8 +139,8 @@ def settling(*, chunk: int, token: int, now: float, verdict: Verdict) -> Swap:
             chunk,
             token,
             _STATES[verdict.state],
-            _STATUSES[verdict.status],
-            _STATUSES[statuses.common] if statuses is not None else "",
+            STATUSES[verdict.status],
+            STATUSES[statuses.common] if statuses is not None else "",
             summary.sent,
             summary.failed,
             packing.pack_text(verdict.detail) if verdict.detail else "",
