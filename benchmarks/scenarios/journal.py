@@ -29,7 +29,9 @@ def journal(bench: Bench, size: Size) -> Table:
     """`send` with and without a journal, on the server that answers at once and on one that takes its time."""
     plain = [Contender(peer="sdk", loop=loop, contacts=size.contacts) for loop in size.loops]
     pairs = [(one, evolve(one, peer="journal")) for one in plain]
+    bares = [one.bare for one in plain]
     entries = [entry for one, kept in pairs for entry in (one.entry(), kept.entry("journal"))]
+    entries += [one.entry() for one in bares]
     results = bench.contest(entries, size.rounds)
     slow = evolve(pairs[0][0], contacts=_SLOW_CONTACTS), evolve(pairs[0][1], contacts=_SLOW_CONTACTS)
     waited = bench.contest(
@@ -49,11 +51,12 @@ def journal(bench: Bench, size: Size) -> Table:
     verdicts.append(
         at_most(12, f"bytes a contact on the disk, chunk {CHUNK}", on_disk, 12, form=",.1f", unit="")
     )
-    contenders = [one for pair in pairs for one in pair]
+    contenders = [*bares, *(one for pair in pairs for one in pair)]
     return Table(
         title=f"A durable journal: {size.contacts:,} scattered contacts in campaigns of {CHUNK}, {CONCURRENCY} at once",
         columns=["client", "loop", "server", *SENDING, "without = 1"],
         rows=[
+            *([one.name, one.loop, "at once", *sending_cells(results, one), ""] for one in bares),
             *_rows(results, pairs, "at once"),
             *_rows(waited, [slow], f"{_SLOW} ms"),
         ],

@@ -237,6 +237,7 @@ class AheadSource(StoredSource):
     async def _plan(self, tell: Tell) -> None:
         chunks: list[Chunk] = []
         excluded: list[Excluded] = []
+        waiting = 0
         more = True
         while more:
             chunk, out = await self._intake.next()
@@ -252,14 +253,14 @@ class AheadSource(StoredSource):
                 self._number(given)
                 self._keep(given)
                 chunks += given
-            if self._is_enough(chunks, excluded) or not more:
+                waiting += sum(map(len, given))
+            if self._is_enough(waiting, len(excluded)) or not more:
                 await self._planner.write(chunks, excluded)
-                chunks, excluded = [], []
+                chunks, excluded, waiting = [], [], 0
 
-    def _is_enough(self, chunks: Sequence[Chunk], excluded: Sequence[Excluded]) -> bool:
+    def _is_enough(self, contacts: int, excluded: int) -> bool:
         all_kept = self._after == (self._last or 0)
-        contacts = sum(map(len, chunks))
-        return contacts >= _TOGETHER * (_AT_FIRST if all_kept else 1) or len(excluded) >= _TOGETHER
+        return contacts >= _TOGETHER * (_AT_FIRST if all_kept else 1) or excluded >= _TOGETHER
 
     def _keep(self, chunks: Sequence[Chunk]) -> None:
         """Keep the first chunks of the list in memory, as many as there is room for."""
