@@ -68,10 +68,8 @@ class GuessedRows:
         if behind < len(numbers):
             pieces.append(glue.join(numbers[behind:]))
             tail = self.sent
-        elif behind == len(numbers):
+        else:  # and not beyond: what is found before `end` is in the last row at most
             tail = self.failed
-        else:
-            return None
         text = self.failed_glue.join(pieces).encode()
         at = start + len(self.before)
         close = at + len(text)
