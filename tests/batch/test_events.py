@@ -403,7 +403,11 @@ async def test_a_call_of_a_closed_client_settles_as_not_submitted(heard: list[Ev
 # Under any fault.
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     actions=st.lists(st.sampled_from(ACTIONS), max_size=12),
     chunk_size=st.integers(1, 6),
@@ -445,7 +449,11 @@ async def test_the_events_of_a_run_tell_one_story_under_any_fault(
     assert outcomes == Counter(event.outcome for event in heard if isinstance(event, CampaignSettled))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     actions=st.lists(st.sampled_from(ACTIONS), max_size=8),
     chunk_size=st.integers(1, 4),

@@ -33,7 +33,9 @@ def place(request, monkeypatch):
 
 @pytest.mark.usefixtures("place")
 class TestBook:
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+    )
     @given(slabs=st.lists(SLAB, max_size=6), data=st.data())
     def test_rows_come_back_as_entered_in_input_order(self, slabs, data):
         """Whatever text a row is, and wherever it is kept, it comes back, with its status, detail and line."""

@@ -150,7 +150,11 @@ def test_utf_16_of_either_order(write: Callable[..., Path]) -> None:
         assert rows_of(write(mark + text.encode(codec))) == [(2, "0770000001")]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=30,
+    deadline=None,
+)
 @given(
     st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
     st.lists(

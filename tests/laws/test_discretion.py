@@ -34,7 +34,11 @@ def shown(error: BaseException) -> list[str]:
     return [*texts, repr(carried)]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(actions=st.lists(st.sampled_from(ACTIONS), max_size=10), chunk_size=st.integers(1, 6))
 async def test_no_fault_makes_a_run_show_a_secret(caplog, actions, chunk_size):
     """Logs at DEBUG, events, reports, outcomes and errors of a run under any fault show no secret."""
