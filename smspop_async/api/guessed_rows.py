@@ -13,11 +13,8 @@ each once: every guess lies behind the one before it, and before the end.
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 from attrs import frozen
-
-_LONGER: Final = len("failed") - len("sent")
 
 
 @frozen(kw_only=True)
@@ -48,6 +45,7 @@ class GuessedRows:
             Which of them failed, and where the rows end; or None where the guess was wrong.
         """
         sign, stride, glue = self.sign, self.stride, self.glue
+        longer = len(self.failed) - len(self.sent)
         failed: list[int] = []
         pieces: list[str] = []
         first = start + self.sign_at  # where it would be in the first row; a row that failed is longer
@@ -62,8 +60,8 @@ class GuessedRows:
             row += 1
             pieces.append(glue.join(numbers[behind:row]))
             behind = row
-            first += _LONGER
-            end += _LONGER
+            first += longer
+            end += longer
             hit = body.find(sign, hit + 1, end)
         if behind < len(numbers):
             pieces.append(glue.join(numbers[behind:]))

@@ -253,10 +253,6 @@ class ChunkSource(ABC):
     async def next(self) -> tuple[Chunk | None, Sequence[Excluded]]:
         """Give out the next chunk, and the rows excluded on the way to it; no chunk means that there are no more."""
 
-    def at_hand(self) -> list[Chunk]:
-        """Give out, without waiting, the chunks behind the last one that are ready."""
-        return []
-
     @abstractmethod
     def interrupt(self) -> None:
         """Stop waiting for contacts that may never come."""

@@ -16,7 +16,7 @@ import anyio
 
 from smspop_async.batch.account import planned_chunk
 from smspop_async.batch.chunks import Chunk
-from smspop_async.batch.intake import ChunkSource, Excluded, Tell
+from smspop_async.batch.intake import ChunkSource, Excluded, Intake, Tell
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.errors import ContactSourceError, JournalError
 from smspop_async.journal.base import LineRun, RejectedRow, SendState, StoredChunk
@@ -195,7 +195,7 @@ class AheadSource(StoredSource):
     def __init__(
         self,
         *,
-        intake: ChunkSource,
+        intake: Intake,
         planner: Planner,
         number: Callable[[Sequence[Chunk]], None],
         log: SendLog,

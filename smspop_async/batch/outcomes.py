@@ -105,9 +105,16 @@ class OutcomeBook:
 
     def settle_all(self, rows: Sequence[int], status: Status, detail: str = "") -> None:
         """Give all of `rows`, which ascend, the same status and detail."""
-        if rows and not self._settle_run(rows, (status, detail), {}):
-            for row in rows:
-                self._settle_one(row, status, detail)
+        if not rows or self._settle_run(rows, (status, detail), {}):
+            return
+        # Rows with others between them, as of a list in which somebody stands twice.
+        code = self._code((status, detail))
+        column, tally = self._column, self._tally
+        for old, times in Counter([column[row] for row in rows]).items():
+            tally[old] -= times
+        tally[code] += len(rows)
+        for row in rows:
+            column[row] = code
 
     def _settle_run(
         self, rows: Sequence[int], common: tuple[Status, str], others: Mapping[int, Status]

@@ -336,7 +336,7 @@ class GroupCommit:
         if self._pressing:
             self._count_turns()
         # Last, because what is called here is not ours: nobody may wait for ever where it raises.
-        for order in [order for order in group if order.error is not None]:
+        for order in group:
             if order.error is not None and order.failed is not None:
                 order.failed(order.error)
 
