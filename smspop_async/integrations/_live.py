@@ -8,6 +8,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import anyio
 import anyio.to_thread
@@ -87,22 +88,28 @@ class LiveSend:
             with anyio.move_on_after(interval):
                 await self.ended.wait()
 
-    async def finish(self, report: Report, error: Exception | None = None) -> None:
+    async def finish(
+        self, report: Report, error: Exception | None = None, *, turn: AbstractAsyncContextManager[None]
+    ) -> None:
         """Write down what the run came to, for every worker to read, and then say that it has ended.
 
         Args:
             report: Of the run.
             error: The defect that ended it, or None.
+            turn: Entered to say that it has ended. Nothing is awaited between leaving it and `ended`.
         """
         self._task = None
         try:
-            await self._settle(report, error)
+            status = await self._account(report, error)
+            async with turn:
+                await self._tell(status)
         except Exception as defect:  # noqa: BLE001 - the other sends must not end with this one
             _log_defect("The end of the send %s could not be written down: %s at\n%s", self.status.id, defect)
         finally:
             await self.release()
 
-    async def _settle(self, report: Report, error: Exception | None) -> None:
+    async def _account(self, report: Report, error: Exception | None) -> SendStatus:
+        """Keep the report, and make the last status out of it."""
         # Neither stopped nor drained, and cancelled all the same: the loop itself is being taken down.
         status = self.status.reported(report, interrupted=self._interrupted is not False)
         if not status.journalled:
@@ -113,7 +120,7 @@ class LiveSend:
         if error is not None:
             _log_defect("The send %s was ended by %s at\n%s", status.id, error)
             status = status.broken(error)
-        await self._tell(status)
+        return status
 
     async def release(self) -> None:
         """Let go of the send."""

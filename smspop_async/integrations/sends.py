@@ -17,8 +17,8 @@ locks are all that is shared: a send runs in the worker that was asked to start 
 import hashlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sized
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sized
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -100,6 +100,7 @@ class Sends(KnownSends):
         self._folder = None if journal_dir is None else Path(journal_dir).absolute()
         self._history = history
         self._keep = keep
+        self._turn = anyio.Lock()
         self._host = TaskHost(closing=self._draining)
 
     # From beginning to end.
@@ -268,8 +269,17 @@ class Sends(KnownSends):
 
     async def _finish(self, live: LiveSend, report: Report, error: Exception | None) -> None:
         with anyio.CancelScope(shield=True):
+            await live.finish(report, error, turn=self._ending())
+
+    @asynccontextmanager
+    async def _ending(self) -> AsyncGenerator[None]:
+        """The turn of one send to end, with room made for it.
+
+        One at a time: each must find those before it ended, or all that end together would be kept.
+        """
+        async with self._turn:
             await self._make_room()
-            await live.finish(report, error)
+            yield
 
     async def _make_room(self) -> None:
         """Let go of the oldest that have ended; with a folder, only of what is in memory."""

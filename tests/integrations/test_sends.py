@@ -3,9 +3,10 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import anyio
@@ -519,4 +520,25 @@ async def test_with_a_folder_nothing_is_forgotten(sms: SmsPop, tmp_path: Path) -
         for send in ids:
             assert (await sends.wait(send)).state is SendState.FINISHED
         assert len(await sends.statuses()) == 3
-        assert len(sends._live) < 3
+        assert len(sends._live) == 1
+
+
+@pytest.mark.parametrize("journalled", [True, False])
+async def test_those_that_end_together_are_not_all_kept(
+    sms: SmsPop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, journalled: bool
+) -> None:
+    """`keep` is a bound: of three sends that write down their ends at the same moment, one is remembered."""
+    together, write = Barrier(3, timeout=60), Shelf.write_report
+
+    def write_with_the_others(shelf: Shelf, send: str, report: Mapping[str, object]) -> None:
+        together.wait()
+        write(shelf, send, report)
+
+    monkeypatch.setattr(Shelf, "write_report", write_with_the_others)
+    async with Sends(sms, journal_dir=tmp_path if journalled else None, keep=1) as sends:
+        for _ in range(3):
+            await sends.start(people(1), **WORDS)
+        for live in list(sends._live.values()):
+            await live.ended.wait()
+        assert len(sends._live) == 1
+        assert len(await sends.statuses()) == (3 if journalled else 1)
