@@ -22,6 +22,7 @@ KINDS = {
     "normalising": "offline",
     "equality": "offline",
     "decoding": "offline",
+    "disk": "disk",
 }
 """The module of `cells` in which each kind is an async function of the spec."""
 
