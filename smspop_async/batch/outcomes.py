@@ -138,10 +138,10 @@ class OutcomeBook:
             for old, times in Counter(column[first:end]).items():
                 tally[old] -= times
         column[first:end] = bytes((code,)) * count
+        tally[code] += count - len(others)
         for at, status in others.items():
-            column[first + at] = codes[status]
-        for written in {code, *codes.values()}:
-            tally[written] += column.count(written, first, end)
+            written = column[first + at] = codes[status]
+            tally[written] += 1
         return True
 
     def _settle_one(self, row: int, status: Status, detail: str) -> None:
