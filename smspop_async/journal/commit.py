@@ -249,7 +249,7 @@ class GroupCommit:
             except OSError as error:
                 self.failure = explain_os(self._path, error)
             except sqlite3.Error as error:
-                self.failure = explain(self._path, error)
+                self.failure = explain(self._path, error, begun=self._draft is None)
             except Exception as error:  # noqa: BLE001 - a bug must end the writing, not leave everybody waiting
                 # The error's own words may quote a number or the message.
                 kind = type(error).__name__

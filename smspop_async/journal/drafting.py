@@ -13,7 +13,7 @@ not flushed: of a copy that a power cut has taken, nobody was told anything. A f
 is not overwritten.
 
 The file of the log is made at full length, of zeros, which SQLite takes for an empty log: to write over what is there
-takes a disk half the time of making a file longer.
+takes a disk half the time of making a file longer. Where there is no room for that, there may be for what is needed.
 
 The draft holds numbers. It is readable for its owner alone, and what a dead process has left of it is deleted by the
 next one that opens the journal. So that this is never a journal of somebody's, none can be opened for writing under
@@ -43,6 +43,8 @@ _SHOWN: Final = ".smspop-shown"
 """What the copy is called until it is whole."""
 _LOG: Final = 640 * 1024
 """Bytes of the log of four hundred campaigns; a longer one grows as it is needed."""
+_INDEX: Final = 64 * 1024
+"""Bytes that are left free for the file that SQLite puts beside a log, and some more."""
 _RENAMES: Final = os.name != "nt"
 """Whether a name can be given to another file while somebody has the first one open."""
 
@@ -167,9 +169,20 @@ class Draft:
             self.connection = opening.connect(self.path, new=True)
         except BaseException:
             opening.forget(file)
+            self._take_back(file)
             raise
         self._whole = opening.Opened(path=self.path, connection=self.connection, lock=self._lock, file=file)
         return self.connection
+
+    def _take_back(self, file: tuple[int, int]) -> None:
+        """Leave nothing of a journal that was named and could not be opened.
+
+        The caller is told that nothing was sent, and sends again; a list that stood here could be resumed, too.
+        """
+        now = opening.stat_of(self.path)
+        if now is not None and (now.st_dev, now.st_ino) == file:
+            for end in ("", "-wal", "-shm"):
+                Path(f"{self.path}{end}").unlink(missing_ok=True)
 
     def _name(self) -> None:
         """Where this fails the copy stays: nothing of the list is in it, and nothing of it goes out."""
@@ -184,10 +197,17 @@ class Draft:
         opening.sync_folder(self.path.parent)
 
     def _lengthen_log(self) -> None:
-        with suppress(FileExistsError):
-            log = os.open(f"{self.path}-wal", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        place = f"{self.path}-wal"
+        try:
+            log = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError:
+            return
+        try:
             with os.fdopen(log, "wb") as stream:
-                stream.write(bytes(_LOG))
+                stream.write(bytes(_LOG + _INDEX))
+                stream.truncate(_LOG)
+        except OSError:
+            os.unlink(place)  # noqa: PTH108
 
     def _drop(self) -> None:
         """Let go of the draft, and leave nothing under its name."""

@@ -9,8 +9,9 @@ from typing import Final
 
 from smspop_async.errors import JournalError
 
+_FULL: Final = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+"""The second is for the file that ends in ``-shm``, of which the system is asked for all the room at once."""
 _WORDS: Final = (
-    ("SQLITE_FULL", "the disk is full. Make room, then resume"),
     ("SQLITE_READONLY", "it cannot be written: the file or its folder is read-only. Make them writable"),
     ("SQLITE_CANTOPEN", "it cannot be opened. See that its folder exists and can be written"),
     ("SQLITE_PERM", "permission is denied. See who owns the file"),
@@ -21,14 +22,18 @@ _WORDS: Final = (
 )
 
 
-def explain(path: Path, error: sqlite3.Error) -> JournalError:
+def explain(path: Path, error: sqlite3.Error, *, begun: bool = True) -> JournalError:
     """Tell what SQLite found wrong with a journal.
 
     Args:
         path: The journal.
         error: What SQLite raised; its own text may quote values, so only its code is told.
+        begun: Whether there may be something in it to go on with.
     """
     code = getattr(error, "sqlite_errorname", "") or type(error).__name__
+    if code in _FULL:
+        advice = "then resume" if begun else "then try again: nothing was sent"
+        return JournalError(f"The journal {path}: the disk is full. Make room, {advice} ({code}).")
     for prefix, words in _WORDS:
         if code.startswith(prefix):
             return JournalError(f"The journal {path}: {words} ({code}).")

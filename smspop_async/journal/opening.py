@@ -108,7 +108,7 @@ def holding(path: Path) -> Generator[tuple[Path, "FileLock"], None, None]:
         yield place, lock
     except sqlite3.Error as error:
         lock.release()
-        raise explain(place, error) from None
+        raise explain(place, error, begun=False) from None
     except OSError as error:
         lock.release()
         raise explain_os(place, error) from None

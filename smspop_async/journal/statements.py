@@ -245,7 +245,10 @@ def _phrase(connection: sqlite3.Connection, body: str) -> int:
 
 
 def give_up_plans(connection: sqlite3.Connection, *, now: float) -> None:
-    """Abandon all sends whose process died before their contacts were written down."""
-    words = "the process died while the list was being read; nothing of this send went out"
+    """Abandon all sends whose contacts were not written down to the end, be it that their process died."""
+    words = (
+        "the list was not written down to its end, so that nothing of this send went out: "
+        "its process died, or the disk was full"
+    )
     for (send,) in connection.execute("SELECT id FROM send WHERE state = 'planning'").fetchall():
         mark(connection, send=send, state=SendState.ABANDONED, now=now, note=words)

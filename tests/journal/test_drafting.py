@@ -19,6 +19,7 @@ from smspop_async.journal.opening import Opened
 from smspop_async.journal.sends import list_sends, open_send
 from smspop_async.journal.sqlite import SendLog, SqliteJournal
 
+resource = pytest.importorskip("resource", reason="there a journal is written in its place")
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.skipif(os.name == "nt", reason="there a journal is written in its place"),
@@ -36,6 +37,10 @@ def names(path: Path) -> list[str]:
 
 def inode(path: str | Path) -> int:
     return Path(path).stat().st_ino
+
+
+def length(path: str | Path) -> int:
+    return Path(path).stat().st_size
 
 
 async def half_planned(journal: SqliteJournal, run: str = "aaaaaaaaaa") -> SendLog:
@@ -311,6 +316,57 @@ async def test_a_draft_that_cannot_be_named_sends_nothing(path, monkeypatch, ste
     async with SqliteJournal(path) as journal:
         assert [record.state for record in await journal.sends()] == [SendState.ABANDONED]
     assert opening._known == {}
+
+
+async def test_a_journal_that_cannot_be_opened_once_it_is_named_is_taken_back(path, monkeypatch):
+    """Its list is whole, and could be resumed by whoever was told that nothing was sent, and has sent it again."""
+
+    def fail(*_, **__):
+        error = sqlite3.OperationalError()
+        error.sqlite_errorname = "SQLITE_IOERR_SHMSIZE"
+        raise error
+
+    with pytest.raises(JournalError, match=r"the disk is full\. Make room, then try again: nothing was sent"):
+        async with SqliteJournal(path) as journal:
+            log = await half_planned(journal)
+            with monkeypatch.context() as patch:
+                patch.setattr(opening, "connect", fail)
+                await log.mark(SendState.PLANNED)
+    assert names(path) == ["j.db.lock"]
+    assert opening._known == {}
+
+
+async def test_what_has_taken_the_name_of_a_journal_that_cannot_be_opened_stays(path, monkeypatch):
+    """Only what this process has made is taken back."""
+    other = path.with_name("other")
+    write_text(other)
+
+    def fail(*_, **__):
+        other.replace(path)
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(JournalError, match="input/output error"):
+        async with SqliteJournal(path) as journal:
+            log = await half_planned(journal)
+            with monkeypatch.context() as patch:
+                patch.setattr(opening, "connect", fail)
+                await log.mark(SendState.PLANNED)
+    assert names(path) == ["j.db", "j.db-wal", "j.db.lock"]
+
+
+async def test_where_there_is_no_room_for_a_log_of_full_length_there_may_be_for_what_is_needed(path):
+    """A file may not be longer than so much here, as if that were all the room there is."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    async with SqliteJournal(path) as journal:
+        log = await half_planned(journal)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (drafting._LOG // 2, before[1]))
+        try:
+            await log.mark(SendState.PLANNED)
+            await log.claim(1)
+            assert length(f"{path}-wal") < drafting._LOG // 2
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list_sends(path)[0].chunks == {ChunkState.PLANNED: 2, ChunkState.SUBMITTING: 1}
 
 
 @pytest.mark.parametrize("step", ["lay_out", "sign", "show", "replace"])

@@ -33,6 +33,7 @@ from smspop_async import (
 from smspop_async.batch import journaled
 from smspop_async.errors import Delivery
 from smspop_async.journal import commit as commit_module
+from smspop_async.journal import drafting
 from smspop_async.journal import sqlite as sqlite_module
 from smspop_async.journal.base import ChunkState, SendState
 from smspop_async.journal.failures import explain, explain_os, telling
@@ -61,6 +62,7 @@ def path(tmp_path):
     ("code", "words"),
     [
         ("SQLITE_FULL", "the disk is full. Make room, then resume"),
+        ("SQLITE_IOERR_SHMSIZE", "the disk is full. Make room, then resume"),
         ("SQLITE_READONLY_DBMOVED", "it cannot be written"),
         ("SQLITE_CANTOPEN", "it cannot be opened"),
         ("SQLITE_PERM", "permission is denied"),
@@ -83,6 +85,14 @@ def test_what_sqlite_finds_wrong_is_said_with_what_to_do(path, code, words):
     assert "263770000001" not in str(told)
     assert told.delivery is Delivery.NOT_SENT
     assert str(pickle.loads(pickle.dumps(told))) == str(told)
+
+
+def test_where_there_is_nothing_to_resume_nobody_is_told_to(path):
+    """A journal that is being opened, or whose first list is being written down."""
+    error = sqlite3.OperationalError()
+    error.sqlite_errorname = "SQLITE_FULL"
+    told = str(explain(path, error, begun=False))
+    assert told.endswith("the disk is full. Make room, then try again: nothing was sent (SQLITE_FULL).")
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError("odd")])
@@ -210,7 +220,7 @@ class Filling:
     def __init__(self, monkeypatch) -> None:
         self._monkeypatch = monkeypatch
 
-    def when(self, event: str, condition: str = "1", table: str = "chunk") -> None:
+    def when(self, event: str, condition: str = "1", table: str = "chunk", own=own) -> None:
         """After such a change of a table, something is written for which there is no room."""
 
         def full(path):
@@ -263,13 +273,19 @@ async def test_a_disk_that_is_full_from_the_start(path, disk):
 
 @pytest.mark.parametrize("together", [4, 20_000])
 @pytest.mark.parametrize("way", ["send", "stream"])
-async def test_a_disk_that_is_full_while_planning(path, disk, way, together, monkeypatch):
-    """Nothing went out; the words say what to do; and after that the list can be sent again."""
+@pytest.mark.parametrize(
+    ("begin", "advice"), [(own, "then resume"), (drafting.own, "then try again: nothing was sent")]
+)
+async def test_a_disk_that_is_full_while_planning(path, disk, way, together, begin, advice, monkeypatch):
+    """Nothing went out; the words say what to do; and after that the list can be sent again.
+
+    Of a journal with other sends in it nobody can be told that nothing was sent.
+    """
     monkeypatch.setattr(journaled, "_TOGETHER", together)
-    disk.when("INSERT", "new.id & 0xffff = 3")
+    disk.when("INSERT", "new.id & 0xffff = 3", own=begin)
     async with Sandbox(token="1|fake-token") as sandbox, client(sandbox.api_url) as sms:
         call = (await attempts(sms, path))[way]
-        with pytest.raises(JournalError, match="the disk is full") as caught:
+        with pytest.raises(JournalError, match=f"the disk is full\\. Make room, {advice}") as caught:
             if way == "send":
                 await sms.send(fake_numbers(40), journal=path, chunk_size=2, **SAME)
             else:
