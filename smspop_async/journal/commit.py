@@ -41,6 +41,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
@@ -298,8 +299,11 @@ class GroupCommit:
             connection.execute("BEGIN IMMEDIATE")
             _carry_out(connection, [[order] for order in group])
         connection.execute("COMMIT")
-        if any(order.write_back for order in group):  # what a reader still needs stays in the log
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        if any(order.write_back for order in group):
+            # What a reader still needs stays in the log, and so does that for which the file has no room. What was
+            # committed stands: to say that it failed would have it ordered, and sent, once more.
+            with suppress(sqlite3.Error):
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
     def _bring_out(self, draft: Draft, group: _Group) -> None:
         """Show what was begun; where something of a group must be on the disk, have the draft named."""

@@ -23,7 +23,7 @@ such a name.
 import os
 import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Generic, TypeVar
 
@@ -112,6 +112,7 @@ class Draft:
         self._copy: BinaryIO | None = None
         """Open, so that its number on the disk is nobody else's."""
         try:
+            self._draft = os.fstat(self._descriptor)
             self._show()
         except BaseException:
             self._drop()
@@ -130,7 +131,7 @@ class Draft:
     def _show(self) -> None:
         assert self._descriptor is not None  # noqa: S101 - until it is named
         place = f"{self.path}{_SHOWN}"
-        copy = os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        copy = open(place, "xb", opener=_private)  # noqa: SIM115 - kept open
         try:
             os.lseek(self._descriptor, 0, os.SEEK_SET)
             copy.write(os.read(self._descriptor, os.fstat(self._descriptor).st_size))
@@ -162,25 +163,29 @@ class Draft:
         Raises:
             JournalError: the name stands for another file meanwhile.
         """
-        self._name()
-        self._lengthen_log()
-        file = opening.know(self.path)
         try:
-            self.connection = opening.connect(self.path, new=True)
+            self._name()
+            self._lengthen_log()
+            file = opening.know(self.path)
+            try:
+                self.connection = opening.connect(self.path, new=True)
+            except BaseException:
+                opening.forget(file)
+                raise
         except BaseException:
-            opening.forget(file)
-            self._take_back(file)
+            with suppress(OSError):
+                self._take_back()
             raise
         self._whole = opening.Opened(path=self.path, connection=self.connection, lock=self._lock, file=file)
         return self.connection
 
-    def _take_back(self, file: tuple[int, int]) -> None:
-        """Leave nothing of a journal that was named and could not be opened.
+    def _take_back(self) -> None:
+        """Leave nothing of a draft that has got its name, and then could not be used.
 
         The caller is told that nothing was sent, and sends again; a list that stood here could be resumed, too.
         """
         now = opening.stat_of(self.path)
-        if now is not None and (now.st_dev, now.st_ino) == file:
+        if now is not None and os.path.samestat(now, self._draft):
             for end in ("", "-wal", "-shm"):
                 Path(f"{self.path}{end}").unlink(missing_ok=True)
 
@@ -199,25 +204,25 @@ class Draft:
     def _lengthen_log(self) -> None:
         place = f"{self.path}-wal"
         try:
-            log = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except OSError:
-            return
-        try:
-            with os.fdopen(log, "wb") as stream:
+            with open(place, "xb", opener=_private) as stream:
                 stream.write(bytes(_LOG + _INDEX))
                 stream.truncate(_LOG)
+        except FileExistsError:
+            return
         except OSError:
-            os.unlink(place)  # noqa: PTH108
+            Path(place).unlink(missing_ok=True)
 
     def _drop(self) -> None:
         """Let go of the draft, and leave nothing under its name."""
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            self.connection.close()
-            os.close(descriptor)
+        if descriptor is None:
+            return
+        with ExitStack() as ends:  # all of them, from the last, whatever fails
+            ends.callback(self._place.unlink, missing_ok=True)
             if self._copy is not None:
-                self._copy.close()
-            self._place.unlink(missing_ok=True)
+                ends.callback(self._copy.close)
+            ends.callback(os.close, descriptor)
+            ends.callback(self.connection.close)
 
     def close(self) -> None:
         """Close the file, with all that was written, then let go of it."""
@@ -230,6 +235,11 @@ class Draft:
                     self._name()
         finally:
             self._lock.release()
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a new file that its owner alone can read."""
+    return os.open(path, flags, 0o600)
 
 
 def _begin(draft: Path) -> tuple[int, sqlite3.Connection]:

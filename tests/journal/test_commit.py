@@ -285,6 +285,25 @@ async def test_a_full_disk_undoes_the_group(at_work):
     assert disk.rows() == []
 
 
+async def test_a_log_that_cannot_be_emptied_is_no_failure(at_work):
+    """What was committed stands, and nobody may be told otherwise."""
+    disk, commit = at_work
+    asked = []
+
+    def refuse(action: int, name: str | None, *_: object) -> int:
+        if (action, name) != (sqlite3.SQLITE_PRAGMA, "wal_checkpoint"):
+            return sqlite3.SQLITE_OK
+        asked.append(name)
+        return sqlite3.SQLITE_DENY
+
+    disk.connection.set_authorizer(refuse)
+    await commit.run(insert("x"), write_back=True)
+    await commit.run(insert("y"))
+    assert asked
+    assert commit.failure is None
+    assert disk.rows() == ["x", "y"]
+
+
 async def test_a_callback_that_raises_keeps_nobody_waiting(at_work):
     """What is told to others than those who wait is told last; the loop says what they did."""
     disk, commit = at_work

@@ -4,6 +4,9 @@ import os
 import shutil
 import sqlite3
 import stat
+import sys
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -352,6 +355,76 @@ async def test_what_has_taken_the_name_of_a_journal_that_cannot_be_opened_stays(
                 patch.setattr(opening, "connect", fail)
                 await log.mark(SendState.PLANNED)
     assert names(path) == ["j.db", "j.db-wal", "j.db.lock"]
+
+
+class Fault:
+    """Lets one of the calls fail that the journal makes to the system: the one of this number."""
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+
+    @property
+    def met(self) -> bool:
+        return self._left <= 0
+
+    def patch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in (
+            "open",
+            "fdopen",
+            "read",
+            "lseek",
+            "stat",
+            "fstat",
+            "fsync",
+            "replace",
+            "unlink",
+            "close",
+        ):
+            self._patch(monkeypatch, os, name)
+        for name in ("stat", "replace", "unlink", "write_bytes"):
+            self._patch(monkeypatch, Path, name)
+        self._patch(monkeypatch, sqlite3, "connect")
+
+    def _patch(self, monkeypatch: pytest.MonkeyPatch, place: object, name: str) -> None:
+        real = getattr(place, name)
+
+        def call(*args: object, **options: object) -> object:
+            if sys._getframe(1).f_globals["__name__"] in (drafting.__name__, opening.__name__):
+                self._left -= 1
+                if not self._left:
+                    raise OSError(28, "No space left on device")
+            return real(*args, **options)
+
+        monkeypatch.setattr(place, name, call)
+
+
+async def test_whatever_fails_a_list_that_can_be_resumed_is_one_of_which_nobody_was_told_that_it_failed(
+    path, monkeypatch
+):
+    """Whoever was told that nothing was sent sends again; to resume the first list, too, would text people twice."""
+    told = []
+    for number in count(1):
+        fault = Fault(number)
+        planned = False
+        with monkeypatch.context() as patch:
+            fault.patch(patch)
+            with suppress(JournalError):
+                async with SqliteJournal(path) as journal:
+                    log = await half_planned(journal)
+                    await log.mark(SendState.PLANNED)
+                    planned = True
+        async with SqliteJournal(path) as journal:
+            assert [record.state for record in await journal.sends()] in (
+                [[SendState.PLANNED]] if planned else [[], [SendState.ABANDONED]]
+            )
+        for each in path.parent.iterdir():
+            each.unlink()
+        assert opening._known == {}
+        if not fault.met:
+            break
+        told.append(planned)
+    assert told.count(False) > 25
+    assert planned
 
 
 async def test_where_there_is_no_room_for_a_log_of_full_length_there_may_be_for_what_is_needed(path):
