@@ -9,8 +9,19 @@ from typing import Final
 
 from smspop_async.errors import JournalError
 
-_FULL: Final = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
-"""The second is for the file that ends in ``-shm``, of which the system is asked for all the room at once."""
+_DISK: Final = (
+    ("SQLITE_FULL", "the disk is full. Make room, ", "then resume"),
+    # The file that ends in -shm could not be made longer.
+    ("SQLITE_IOERR_SHMSIZE", "the disk is full. Make room, ", "then resume"),
+    # What was to be written may stand there all the same, a list that is to be sent among it.
+    (
+        "SQLITE_IOERR",
+        "the disk refuses to read or write. See what is wrong with it, ",
+        "then look with `smspop report` for what can be resumed, before you send again",
+    ),
+)
+"""By the beginning of the code: what it is, and what to do where something may have been begun."""
+_TRY_AGAIN: Final = "then try again: nothing was sent by this call"
 _WORDS: Final = (
     ("SQLITE_READONLY", "it cannot be written: the file or its folder is read-only. Make them writable"),
     ("SQLITE_CANTOPEN", "it cannot be opened. See that its folder exists and can be written"),
@@ -18,7 +29,6 @@ _WORDS: Final = (
     ("SQLITE_CORRUPT", "the file is damaged. It is left as it is: restore it from a copy"),
     ("SQLITE_NOTADB", "it is not a journal, but some other file. It is left as it is: give another name"),
     ("SQLITE_BUSY", "another program has it open. Close that program"),
-    ("SQLITE_IOERR", "the disk refuses to read or write. See what is wrong with it"),
 )
 
 
@@ -31,9 +41,9 @@ def explain(path: Path, error: sqlite3.Error, *, begun: bool = True) -> JournalE
         begun: Whether there may be something in it to go on with.
     """
     code = getattr(error, "sqlite_errorname", "") or type(error).__name__
-    if code in _FULL:
-        advice = "then resume" if begun else "then try again: nothing was sent"
-        return JournalError(f"The journal {path}: the disk is full. Make room, {advice} ({code}).")
+    for prefix, words, advice in _DISK:
+        if code.startswith(prefix):
+            return JournalError(f"The journal {path}: {words}{advice if begun else _TRY_AGAIN} ({code}).")
     for prefix, words in _WORDS:
         if code.startswith(prefix):
             return JournalError(f"The journal {path}: {words} ({code}).")

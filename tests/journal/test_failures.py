@@ -69,7 +69,10 @@ def path(tmp_path):
         ("SQLITE_CORRUPT_VTAB", "the file is damaged. It is left as it is"),
         ("SQLITE_NOTADB", "it is not a journal, but some other file"),
         ("SQLITE_BUSY_SNAPSHOT", "another program has it open. Close that program"),
-        ("SQLITE_IOERR_FSYNC", "the disk refuses to read or write"),
+        (
+            "SQLITE_IOERR_FSYNC",
+            "look with `smspop report` for what can be resumed, before you send again",
+        ),
         ("SQLITE_MISUSE", "cannot be used"),
         ("", "cannot be used (OperationalError)"),
     ],
@@ -87,12 +90,13 @@ def test_what_sqlite_finds_wrong_is_said_with_what_to_do(path, code, words):
     assert str(pickle.loads(pickle.dumps(told))) == str(told)
 
 
-def test_where_there_is_nothing_to_resume_nobody_is_told_to(path):
+@pytest.mark.parametrize("code", ["SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_WRITE"])
+def test_where_there_is_nothing_to_resume_nobody_is_told_to(path, code):
     """A journal that is being opened, or whose first list is being written down."""
     error = sqlite3.OperationalError()
-    error.sqlite_errorname = "SQLITE_FULL"
+    error.sqlite_errorname = code
     told = str(explain(path, error, begun=False))
-    assert told.endswith("the disk is full. Make room, then try again: nothing was sent (SQLITE_FULL).")
+    assert told.endswith(f", then try again: nothing was sent by this call ({code}).")
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError("odd")])
@@ -274,7 +278,8 @@ async def test_a_disk_that_is_full_from_the_start(path, disk):
 @pytest.mark.parametrize("together", [4, 20_000])
 @pytest.mark.parametrize("way", ["send", "stream"])
 @pytest.mark.parametrize(
-    ("begin", "advice"), [(own, "then resume"), (drafting.own, "then try again: nothing was sent")]
+    ("begin", "advice"),
+    [(own, "then resume"), (drafting.own, "then try again: nothing was sent by this call")],
 )
 async def test_a_disk_that_is_full_while_planning(path, disk, way, together, begin, advice, monkeypatch):
     """Nothing went out; the words say what to do; and after that the list can be sent again.
