@@ -90,6 +90,8 @@ class Run:
         self.cancelled: bool = False
         self.crash: Exception | None = None
         """A programming error of ours or of a callback's: raised to the caller after all is accounted for."""
+        self.begun: bool = False
+        """Whether anybody executes it."""
         self.finished: anyio.Event = anyio.Event()
 
     # What the caller does with a run.
@@ -100,7 +102,7 @@ class Run:
         Args:
             intake: Where chunks come from; it is closed at the end.
         """
-        self._intake = intake
+        self.begun, self._intake = True, intake
         self._tell_started()
         try:
             with self._scope:
@@ -112,11 +114,13 @@ class Run:
             except Exception as crash:  # noqa: BLE001 - as in `_guarded`
                 self.crash = self.crash or crash
             self._finish()
-            with anyio.CancelScope(shield=True):
-                await self._guarded(intake.aclose)
-                self._tell_finished()
-                await flush(self._submitter.observer)
-            self.finished.set()
+            try:
+                with anyio.CancelScope(shield=True):
+                    await self._guarded(intake.aclose)
+                    self._tell_finished()
+                    await flush(self._submitter.observer)
+            finally:
+                self.finished.set()
 
     def _tell_started(self) -> None:
         settings = self._settings

@@ -217,22 +217,24 @@ class AheadSource(StoredSource):
             tell: Told about rows that are not sent.
 
         Raises:
-            JournalError: it cannot be written; nothing was sent.
+            JournalError: it cannot be written, or is there already and not finished; nothing was sent.
         """
         try:
             await self._plan(tell)
+            if not self._stopped() and self.failure is None:
+                await self._log.complete()
+                return
         except BaseException:
-            self._ready.clear()
-            self._ended = True
+            self._give_nothing_out()
             raise
-        if self._stopped() or self.failure is not None:
-            self._ready.clear()
-            self._ended = True
-            why = str(self.failure) if self.failure is not None else self._keeper.why()
-            words = f"ended before all contacts were read, so that nothing of it went out. {why}".rstrip()
-            await self._log.mark(SendState.ABANDONED, words)
-        else:
-            await self._log.mark(SendState.PLANNED)
+        self._give_nothing_out()
+        why = str(self.failure) if self.failure is not None else self._keeper.why()
+        words = f"ended before all contacts were read, so that nothing of it went out. {why}".rstrip()
+        await self._log.mark(SendState.ABANDONED, words)
+
+    def _give_nothing_out(self) -> None:
+        self._ready.clear()
+        self._ended = True
 
     async def _plan(self, tell: Tell) -> None:
         chunks: list[Chunk] = []

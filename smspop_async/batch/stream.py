@@ -14,7 +14,7 @@ from typing import Final, Self
 import anyio
 import anyio.streams.memory  # pyright: ignore[reportUnusedImport]  # else anyio imports it in the middle of a run
 from anyio.abc import TaskGroup
-from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
+from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint, checkpoint_if_cancelled
 
 from smspop_async.batch.account import Batchful, Emit
 from smspop_async.batch.engine import Run
@@ -24,6 +24,9 @@ from smspop_async.batch.report import Progress, Report
 
 _AT_ONCE: Final = 100
 """Outcomes given out between two turns of the loop."""
+
+_TURNS: Final = 2
+"""Turns of the loop after which a task that was to begin has begun."""
 
 Prepare = Callable[[Emit | None], Awaitable[tuple[Run, ChunkSource]]]
 
@@ -42,6 +45,7 @@ class Batch:
         self._grace = grace
         self._buffer = buffer
         self._run: Run | None = None
+        self._intake: ChunkSource | None = None
         self._tasks: TaskGroup | None = None
         self._end_stream: Callable[[], None] = lambda: None
         self._close_stream: Callable[[], None] = lambda: None
@@ -52,13 +56,13 @@ class Batch:
             raise RuntimeError("A batch is one run: call stream() again for another.")
         emit = self._open_stream() if self._buffer is not None else None
         try:
-            self._run, intake = await self._prepare(emit)
+            self._run, self._intake = await self._prepare(emit)
         except BaseException:
             self._close_stream()
             raise
         self._tasks = anyio.create_task_group()
         await self._tasks.__aenter__()
-        self._tasks.start_soon(self._execute, self._run, intake)
+        self._tasks.start_soon(self._execute, self._run, self._intake)
         return self
 
     def _open_stream(self) -> Emit:
@@ -88,7 +92,8 @@ class Batch:
 
     async def _execute(self, run: Run, intake: ChunkSource) -> None:
         try:
-            await run.execute(intake)
+            if not run.begun:
+                await run.execute(intake)
         finally:
             self._end_stream()
 
@@ -132,6 +137,28 @@ class Batch:
             raise RuntimeError("Enter the batch first: async with sms.stream(…) as batch.")
         return self._run
 
+    async def _see_begun(self, run: Run) -> BaseException | None:
+        """End a run whose task never began, here; return the last cancellation that happened meanwhile.
+
+        `asyncio.run` cancels all tasks at once when it ends, and a task that was cancelled before its first step never
+        takes it. So nobody would close what is open for the run, or say that it is finished. It takes a turn of the
+        loop to know.
+        """
+        late: BaseException | None = None
+        for _ in range(_TURNS):
+            if not run.begun:
+                try:
+                    await cancel_shielded_checkpoint()
+                except anyio.get_cancelled_exc_class() as cancelled:
+                    late = cancelled
+        if not run.begun and self._intake is not None:
+            try:
+                with anyio.CancelScope(shield=True):
+                    await run.execute(self._intake)
+            except anyio.get_cancelled_exc_class() as cancelled:
+                late = cancelled
+        return late
+
     async def _settle(self, run: Run) -> BaseException | None:
         """Wait for the end: patiently within the grace, and not at all after a (second) cancellation.
 
@@ -158,7 +185,8 @@ class Batch:
         if not run.finished.is_set():
             run.stop(cancelled=True)
         self._end_telling(run)
-        late = await self._settle(run)
+        unbegun = await self._see_begun(run)
+        late = await self._settle(run) or unbegun
         try:
             await tasks.__aexit__(None, None, None)
         except anyio.get_cancelled_exc_class() as cancelled:

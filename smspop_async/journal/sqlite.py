@@ -16,6 +16,7 @@ import asyncio
 import os
 import secrets
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -175,17 +176,27 @@ class SqliteJournal:
 
 async def _own(path: Path) -> Opened | Draft:
     """Open a journal in a thread, which no cancellation ends: what comes too late is closed again."""
-    opening = asyncio.ensure_future(anyio.to_thread.run_sync(own, path))
+    taken: list[Opened | Draft] = []
+    given_up = False
+    deciding = threading.Lock()
+
+    def open_it() -> None:
+        opened = own(path)
+        with deciding:
+            if not given_up:
+                taken.append(opened)
+                return
+        opened.close()
+
     try:
-        return await asyncio.shield(opening)
+        await anyio.to_thread.run_sync(open_it)
     except asyncio.CancelledError:
-        opening.add_done_callback(_let_go)
+        with deciding:
+            given_up = True
+        for opened in taken:
+            opened.close()
         raise
-
-
-def _let_go(opening: "asyncio.Future[Opened | Draft]") -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+    return taken[0]
 
 
 class SendLog:
@@ -282,9 +293,26 @@ class SendLog:
             JournalError: it cannot be written.
         """
         await self._writer.run(
-            partial(statements.mark, send=self._send, state=state, now=self._clock(), note=note),
-            write_back=state is SendState.PLANNED,
+            partial(statements.mark, send=self._send, state=state, now=self._clock(), note=note)
         )
+
+    async def complete(self) -> None:
+        """Say, durably, that all contacts are written down, and that from here on they may be sent to.
+
+        Raises:
+            JournalError: it cannot be written; or the same send is in the journal and not finished, and this one is
+                abandoned.
+        """
+        under_way = frozenset(self._under_way)
+        act = partial(statements.complete, send=self._send, now=self._clock(), under_way=under_way)
+        same = await self._writer.run(act, write_back=True)
+        if same is not None:
+            begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(same.begun_at))
+            raise JournalError(
+                f"The journal {self._path} holds this very send already, begun {begun} and not finished. Nothing was "
+                f"sent. To go on with it, and text nobody twice: sms.resume({str(self._path)!r}, run={same.run!r}). To "
+                "begin from the start all the same, give another journal, or another name."
+            )
 
     async def claim(self, seq: int) -> None:
         """Write down durably that a chunk is about to leave. Only after this returned may it.

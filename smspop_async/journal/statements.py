@@ -7,9 +7,11 @@ results, which are nearly all that is ever ordered, are in `smspop_async.journal
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache, partial
 from typing import Final
+
+from attrs import frozen
 
 from smspop_async.api.models import Status
 from smspop_async.journal import packing
@@ -21,7 +23,7 @@ from smspop_async.journal.base import (
     SendPlan,
     SendState,
 )
-from smspop_async.journal.schema import chunk_id
+from smspop_async.journal.schema import SEQ_BITS, chunk_id
 from smspop_async.journal.swaps import STATUSES, check_swapped
 
 SECOND_TRY = "it was not found, and a second try was asked for"
@@ -60,6 +62,56 @@ def mark(connection: sqlite3.Connection, *, send: int, state: SendState, now: fl
             " WHERE state = 'planned' AND id BETWEEN ? AND ?",
             (words, now, chunk_id(send, 0), chunk_id(send + 1, 0) - 1),
         )
+
+
+@frozen(kw_only=True)
+class Unfinished:
+    """A send that a resume would go on with."""
+
+    run: str
+    begun_at: float
+
+
+def complete(
+    connection: sqlite3.Connection, *, send: int, now: float, under_way: Collection[int]
+) -> Unfinished | None:
+    """Say that all contacts of a send are written down; where the same send is not finished, abandon this one.
+
+    It is the same if it has the same name, text, sender, place and contacts, in the same campaigns.
+
+    Args:
+        connection: The journal.
+        send: The send's id.
+        now: Seconds since the epoch.
+        under_way: Sends that somebody here is at. Who begins one twice at once means to.
+
+    Returns:
+        The one that is not finished.
+    """
+    for other, run, begun_at in connection.execute(_SAME, {"send": send, "bits": SEQ_BITS}).fetchall():
+        if other not in under_way:
+            note = f"the same send, {run}, is not finished; nothing of this one went out"
+            mark(connection, send=send, state=SendState.ABANDONED, now=now, note=note)
+            return Unfinished(run=run, begun_at=begun_at)
+    mark(connection, send=send, state=SendState.PLANNED, now=now)
+    return None
+
+
+_SAME: Final = """
+    SELECT other.id, other.run, other.created_at FROM send AS mine JOIN send AS other
+        ON (other.name, other.message, other.sender_id, other.base_url, other.total)
+        = (mine.name, mine.message, mine.sender_id, mine.base_url, mine.total)
+    WHERE mine.id = :send AND other.id < mine.id AND other.state = 'planned'
+        AND EXISTS (SELECT 1 FROM chunk WHERE id = (mine.id << :bits) + 1)
+        AND EXISTS (
+            SELECT 1 FROM chunk WHERE id BETWEEN other.id << :bits AND (other.id + 1 << :bits) - 1
+                AND state IN ('planned', 'submitting', 'unknown'))
+        AND NOT EXISTS (
+            SELECT 1 FROM chunk_contacts AS these LEFT JOIN chunk_contacts AS those
+                ON those.id = these.id - (mine.id - other.id << :bits)
+            WHERE these.id BETWEEN mine.id << :bits AND (mine.id + 1 << :bits) - 1
+                AND those.numbers IS NOT these.numbers)
+    ORDER BY other.id DESC"""
 
 
 def finish(connection: sqlite3.Connection, *, send: int, words: str, now: float) -> None:

@@ -510,6 +510,64 @@ async def test_a_journal_error_of_a_run_says_that_nothing_of_it_was_sent(path, m
     assert report.stopped_by.delivery is Delivery.NOT_SENT
 
 
+# The same send again.
+
+
+async def unfinished(raw, path: Path, **words: object) -> str:
+    """A send of which the first campaign went out, and the others did not."""
+    async with client(raw) as sms:
+        arguments = {**SAME, **words}
+        async with sms.stream(fake_numbers(6), journal=path, chunk_size=2, **arguments) as batch:
+            async for _ in batch:
+                break
+    (record,) = list_sends(path)
+    assert not record.finished
+    assert record.contacts[ChunkState.DONE] >= 2
+    return record.run
+
+
+async def test_a_program_that_is_started_again_after_a_crash_texts_nobody_twice(path):
+    """It says `send` once more, of the same list into the same journal, where `resume` was meant."""
+    async with raw_server(answer_all) as raw:
+        run = await unfinished(raw, path)
+        posts = len(raw.posts)
+        async with client(raw) as sms:
+            for _ in range(2):
+                with pytest.raises(
+                    JournalError, match=rf"not finished\..*sms\.resume\(.*run='{run}'\)"
+                ) as caught:
+                    await sms.send(fake_numbers(6), journal=path, chunk_size=2, **SAME)
+                assert caught.value.delivery is Delivery.NOT_SENT
+            assert len(raw.posts) == posts
+            assert [record.state for record in list_sends(path)[1:]] == [SendState.ABANDONED] * 2
+            report = await sms.resume(path)  # which need not be told of which send
+            assert report.run == run
+            people = [number for request in raw.posts for number in sent_numbers(request)]
+            assert Counter(people) == Counter(fake_numbers(6))
+            await sms.send(fake_numbers(6), journal=path, chunk_size=2, **SAME)  # and next week once more
+
+
+@pytest.mark.parametrize(
+    ("contacts", "words"),
+    [
+        (fake_numbers(6)[1:], {}),
+        ([*fake_numbers(5), fake_number(77)], {}),
+        (fake_numbers(6), {"name": "Other"}),
+        (fake_numbers(6), {"message": "Bye!"}),
+        (fake_numbers(6), {"sender_id": "OTHER"}),
+        (["nobody"] * 6, {}),
+    ],
+)
+async def test_another_send_may_be_begun_while_one_is_not_finished(path, contacts, words):
+    """Other people, or something else to tell them."""
+    async with raw_server(answer_all) as raw:
+        await unfinished(raw, path)
+        async with client(raw) as sms:
+            report = await sms.send(contacts, journal=path, chunk_size=2, **{**SAME, **words})
+        assert report.stopped_by is None
+        assert [record.finished for record in list_sends(path)] == [False, True]
+
+
 # The end.
 
 

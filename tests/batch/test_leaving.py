@@ -194,3 +194,29 @@ async def test_a_second_cancellation_does_not_lose_the_account():
         assert caught.value.report.total == 10
     assert sum(batch.report.counts.values()) == batch.report.total
     assert batch.report.counts[Status.UNKNOWN] == 5
+
+
+def is_of_the_server(task: asyncio.Task) -> bool:
+    """Whether it answers, or accepts a connection: the server of a test is nobody's whose loop ends."""
+    return Path(task.get_coro().cr_code.co_filename).stem in ("rawserver", "selector_events")
+
+
+@pytest.mark.filterwarnings("ignore:coroutine '.*' was never awaited:RuntimeWarning")
+@pytest.mark.parametrize("journalled", [False, True])
+async def test_a_send_ends_at_whatever_step_all_tasks_are_cancelled_at_once(tmp_path, journalled):
+    """As `asyncio.run` does when it ends: also a task that has not begun yet, which can clean nothing up then."""
+    async with raw_server(answer_all) as raw:
+        for steps in range(60):
+            ours = asyncio.all_tasks()
+            async with client(raw) as sms:
+                journal = tmp_path / f"{steps}.db" if journalled else None
+                words = {"message": "Hello!", "sender_id": "DEMO", "chunk_size": 2, "grace": 0.1}
+                sending = asyncio.ensure_future(sms.send(fake_numbers(6), journal=journal, **words))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                for task in asyncio.all_tasks() - ours:
+                    if not is_of_the_server(task):
+                        task.cancel()
+                ended, _ = await asyncio.wait([sending], timeout=30)
+            assert ended, f"it hangs when it is cancelled after {steps} steps"
+            assert sending.cancelled() or sending.exception() is None

@@ -389,7 +389,7 @@ class Fault:
         real = getattr(place, name)
 
         def call(*args: object, **options: object) -> object:
-            if sys._getframe(1).f_globals["__name__"] in (drafting.__name__, opening.__name__):
+            if sys._getframe(1).f_globals.get("__name__") in (drafting.__name__, opening.__name__):
                 self._left -= 1
                 if not self._left:
                     raise OSError(28, "No space left on device")
