@@ -66,7 +66,7 @@ class Archive:
         """
 
         def claim() -> FileLock | None:
-            lock, entered = self._shelf.hold(status.id), False
+            lock, entered = self._shelf.hold_new(status.id, patience=_PATIENCE), False
             if lock is None:
                 return None
             try:

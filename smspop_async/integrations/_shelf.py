@@ -12,6 +12,7 @@ import json
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,8 @@ from smspop_async.integrations._records import Record, SendStatus
 from smspop_async.journal.base import SendState
 from smspop_async.journal.sends import list_sends
 
+_POLL: Final = 0.02
+"""Seconds between two looks for what another process does."""
 _ID: Final = re.compile(r"[0-9a-f]{20}")
 REPORT: Final = ".report"
 _OUTDATED: Final = (REPORT, ".csv", ".stop")
@@ -64,12 +67,33 @@ class Shelf:
         """
         lock = FileLock(self.file(send, ".lock"), mode=0o600, thread_local=False)
         try:
-            lock.acquire(timeout=patience, poll_interval=0.02)
+            lock.acquire(timeout=patience, poll_interval=_POLL)
         except Timeout:
             return None
         except OSError as error:
             raise unusable(self.folder, error) from None
         return lock
+
+    def hold_new(self, send: str, *, patience: float) -> FileLock | None:
+        """Become the one process that may run a new send; None where another one has entered it.
+
+        Args:
+            send: Its id.
+            patience: Seconds to wait for its entry: there is a moment between another one's lock and that, and those
+                who only look hold the lock for a moment, too.
+
+        Raises:
+            JournalError: the folder cannot be written to.
+        """
+        until = time.monotonic() + patience
+        while True:
+            lock = self.hold(send)
+            if lock is not None:
+                return lock
+            record = self.read(send)
+            if (record is not None and not record.status.void) or time.monotonic() >= until:
+                return None
+            time.sleep(_POLL)
 
     def claim(self, record: Record) -> bool:
         """Enter a new send, for good: the entry is on the disk before anything of it is sent. The caller holds it.

@@ -25,6 +25,7 @@ from smspop_async.integrations.sends import (
     SendStatus,
     ShuttingDownError,
     UnknownSendError,
+    _new_id,
 )
 from smspop_async.sandbox import Sandbox
 
@@ -490,6 +491,32 @@ async def test_an_end_that_cannot_be_written_down(
     assert people(1)[0] not in caplog.text
     monkeypatch.undo()
     sends._live[send].cut_off()  # there is nothing left to cut off
+
+
+async def test_who_comes_second_returns_when_the_first_is_entered(
+    sms: SmsPop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process has the lock of a key, and writes its entry a moment later: what `start` returns is known."""
+    shelf, send = Shelf(tmp_path), _new_id("one")
+    lock, read = shelf.hold(send), Shelf.read
+    assert lock is not None
+    looks = 0
+
+    def read_and_be_late(asked: Shelf, of: str) -> Record | None:
+        nonlocal looks
+        looks += 1
+        found = read(asked, of)
+        if looks == 1:
+            shelf.claim(Record(event=0, status=SendStatus(id=send, name="Nightly", journalled=True)))
+        return found
+
+    async with Sends(sms, journal_dir=tmp_path) as sends:
+        with monkeypatch.context() as patch:
+            patch.setattr(Shelf, "read", read_and_be_late)
+            assert await sends.start(people(1), key="one", **WORDS) == send
+        assert (await sends.status(send)).state is SendState.RUNNING
+        assert sends.running == []
+        lock.release()
 
 
 def test_a_shelf_that_breaks(tmp_path: Path) -> None:
