@@ -6,12 +6,20 @@ and others ask that task to open and to close it.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
+from anyio.lowlevel import cancel_shielded_checkpoint
 
 from smspop_async.errors import ConfigurationError
+
+_TURNS: Final = 2
+"""Turns of the loop after which a task that was to begin has begun."""
+
+Job = Callable[[Callable[[], None]], Awaitable[None]]
+"""What a task does; it calls what it is given when it has started."""
 
 
 class TaskHost:
@@ -50,6 +58,16 @@ class TaskHost:
         self._task = asyncio.create_task(self._hold(opened), name="smspop sends")
         await opened.wait()
 
+    async def start(self, job: Job) -> None:
+        """Start a task, and wait until it says that it has started.
+
+        Raises:
+            Exception: what it raised before that. A cancellation ends a task that has not started.
+        """
+        opening = _Opening(job)
+        self.group.start_soon(opening.run)
+        await opening.wait()
+
     async def _hold(self, opened: anyio.Event) -> None:
         async with anyio.create_task_group() as self._group:
             opened.set()
@@ -78,3 +96,62 @@ class TaskHost:
                 cut_off()
         if late is not None:
             raise late
+
+
+class _Opening:
+    """A task until it has started.
+
+    `TaskGroup.start` is for this, and waits for ever where the task is cancelled before its first step (anyio 4.16).
+    `asyncio.run` does that at its end, to all tasks at once.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._begun = self._started = False
+        self._known = anyio.Event()
+        """Set when it has started, or ended without that."""
+        self._error: BaseException | None = None
+        self._scope = anyio.CancelScope()
+
+    async def run(self) -> None:
+        """Be the task."""
+        self._begun = True
+        try:
+            with self._scope:
+                await self._job(self._start)
+        except (Exception, anyio.get_cancelled_exc_class()) as error:
+            if self._started:
+                raise
+            self._error = error
+        finally:
+            self._known.set()
+
+    def _start(self) -> None:
+        self._started = True
+        self._known.set()
+
+    async def wait(self) -> None:
+        """Wait until it has started, and raise what it raised before that."""
+        try:
+            await self._known.wait()
+        except anyio.get_cancelled_exc_class():
+            if not self._started:
+                self._scope.cancel()
+                await self._wait_out()
+            raise
+        if self._error is not None:
+            raise self._error
+
+    async def _wait_out(self) -> None:
+        """Wait for the end of a task that was cancelled, whatever happens; one that never began has none."""
+        turns = 0
+        while not self._known.is_set() and (self._begun or turns < _TURNS):
+            turns += 1
+            try:
+                if self._begun:
+                    with anyio.CancelScope(shield=True):
+                        await self._known.wait()
+                else:
+                    await cancel_shielded_checkpoint()
+            except anyio.get_cancelled_exc_class():
+                continue  # asyncio's own reaches into the shield; the first one is on its way already

@@ -27,7 +27,6 @@ from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
 import anyio
-from anyio.abc import TaskStatus
 
 from smspop_async.batch.client import SmsPop
 from smspop_async.batch.report import Report
@@ -216,7 +215,7 @@ class Sends(KnownSends):
         self._live[send] = live
         try:
             self._check_ready()  # entering it took a moment
-            await self._host.group.start(partial(self._run, live, batch))
+            await self._host.start(partial(self._run, live, batch))
         except BaseException:
             if not live.started:
                 self._live.pop(send)
@@ -225,13 +224,13 @@ class Sends(KnownSends):
                     await undo()
             raise
 
-    async def _run(self, live: LiveSend, batch: Batch, *, task_status: TaskStatus[None]) -> None:
+    async def _run(self, live: LiveSend, batch: Batch, started: Callable[[], None]) -> None:
         """See a send through. Raises only as long as nothing can have been sent."""
         error = None
         try:
             async with batch:
                 live.enter()
-                task_status.started()
+                started()
                 self._host.group.start_soon(live.watch, lambda: batch.progress, self._interval)
                 with live.scope:
                     await batch.wait()

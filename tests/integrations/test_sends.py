@@ -493,6 +493,30 @@ async def test_an_end_that_cannot_be_written_down(
     sends._live[send].cut_off()  # there is nothing left to cut off
 
 
+@pytest.mark.filterwarnings("ignore:coroutine '.*' was never awaited:RuntimeWarning")
+async def test_they_end_at_whatever_step_all_tasks_are_cancelled_at_once(sandbox: Sandbox) -> None:
+    """As `asyncio.run` does when it ends: also a send that has not begun yet, and whoever waits for its start."""
+
+    async def send() -> None:
+        async with Sends(sms, grace=0.1) as sends:
+            ids = [await sends.start(people(1), **WORDS) for _ in range(3)]
+            for each in ids:
+                await sends.wait(each)
+
+    for steps in range(100):
+        async with SmsPop(token=sandbox.token, base_url=sandbox.api_url) as sms:
+            others = asyncio.all_tasks()
+            sending = asyncio.ensure_future(send())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            for task in asyncio.all_tasks() - others:
+                if Path(task.get_coro().cr_code.co_filename).stem not in ("web_protocol", "selector_events"):
+                    task.cancel()
+            done, _ = await asyncio.wait([sending], timeout=30)
+        assert done, f"it hangs when it is cancelled after {steps} steps"
+        assert sending.cancelled() or sending.exception() is None
+
+
 async def test_who_comes_second_returns_when_the_first_is_entered(
     sms: SmsPop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
