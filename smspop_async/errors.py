@@ -61,7 +61,10 @@ class ContactSourceError(SmsPopError):
 
 
 class JournalError(SmsPopError):
-    """The journal cannot be read or written. With a journal that cannot be written nothing is sent."""
+    """The journal cannot be read or written, or the same send stands in it and is not finished.
+
+    With a journal that cannot be written nothing is sent.
+    """
 
 
 class APIConnectionError(SmsPopError):

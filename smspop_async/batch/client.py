@@ -83,7 +83,7 @@ class SmsPop(ApiClient):
         Raises:
             ConfigurationError: a setting is wrong. Nothing was sent.
             ContactSourceError: contacts or suppression list cannot be read at all. Nothing was sent.
-            JournalError: the journal cannot be used. Nothing was sent.
+            JournalError: the journal cannot be used, or holds this very send and it is not finished. Nothing was sent.
             asyncio.CancelledError: the call was cancelled; the partial report is its ``.report``.
         """
         job = Job(
