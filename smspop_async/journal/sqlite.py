@@ -226,7 +226,7 @@ class SendLog:
         self._send = send
         self._clock = clock
         self._under_way = {} if under_way is None else under_way
-        self._ahead = ahead
+        self.ahead: bool = ahead
         self._new_tokens = count(secrets.randbits(_TOKEN_BITS))
         """Nobody else's begin there, and to draw each by itself is to ask the system each time."""
         self._tokens: dict[int, int] = {}
@@ -276,7 +276,7 @@ class SendLog:
         act: Callable[[sqlite3.Connection], None] = partial(
             statements.plan, send=self._send, chunks=chunks, rejected=rejected, lines=lines, total=total
         )
-        if self._ahead:
+        if self.ahead:
             act = Early(act)
         self.take()
         self._waiting += 1
@@ -303,8 +303,8 @@ class SendLog:
             JournalError: it cannot be written; or the same send is in the journal and not finished, and this one is
                 abandoned.
         """
-        under_way = frozenset(self._under_way)
-        act = partial(statements.complete, send=self._send, now=self._clock(), under_way=under_way)
+        begun_here = frozenset(send for send, log in self._under_way.items() if log.ahead)
+        act = partial(statements.complete, send=self._send, now=self._clock(), besides=begun_here)
         same = await self._writer.run(act, write_back=True)
         if same is not None:
             begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(same.begun_at))

@@ -73,7 +73,7 @@ class Unfinished:
 
 
 def complete(
-    connection: sqlite3.Connection, *, send: int, now: float, under_way: Collection[int]
+    connection: sqlite3.Connection, *, send: int, now: float, besides: Collection[int]
 ) -> Unfinished | None:
     """Say that all contacts of a send are written down; where the same send is not finished, abandon this one.
 
@@ -83,13 +83,13 @@ def complete(
         connection: The journal.
         send: The send's id.
         now: Seconds since the epoch.
-        under_way: Sends that somebody here is at. Who begins one twice at once means to.
+        besides: Sends that were begun by this process and are under way: who begins one twice at once means to.
 
     Returns:
         The one that is not finished.
     """
     for other, run, begun_at in connection.execute(_SAME, {"send": send, "bits": SEQ_BITS}).fetchall():
-        if other not in under_way:
+        if other not in besides:
             note = f"the same send, {run}, is not finished; nothing of this one went out"
             mark(connection, send=send, state=SendState.ABANDONED, now=now, note=note)
             return Unfinished(run=run, begun_at=begun_at)

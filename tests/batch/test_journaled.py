@@ -547,6 +547,31 @@ async def test_a_program_that_is_started_again_after_a_crash_texts_nobody_twice(
             await sms.send(fake_numbers(6), journal=path, chunk_size=2, **SAME)  # and next week once more
 
 
+async def test_a_send_that_is_being_resumed_is_not_begun_from_the_start(path):
+    """Nor while its rest goes out."""
+    arrived, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(peer: Peer, request: Request) -> None:
+        if arrived.is_set() or len(raw.posts) > before:
+            arrived.set()
+            await release.wait()
+        await answer_all(peer, request)
+
+    before = 100
+    async with raw_server(slow) as raw:
+        await unfinished(raw, path)
+        before = len(raw.posts)
+        async with client(raw) as sms, SqliteJournal(path) as journal:
+            resuming = asyncio.ensure_future(sms.resume(journal))
+            await arrived.wait()
+            with pytest.raises(JournalError, match="holds this very send already"):
+                await sms.send(fake_numbers(6), journal=journal, chunk_size=2, **SAME)
+            release.set()
+            assert (await resuming).counts[Status.SENT] == 6
+        people = [number for request in raw.posts for number in sent_numbers(request)]
+        assert Counter(people) == Counter(fake_numbers(6))
+
+
 @pytest.mark.parametrize(
     ("contacts", "words"),
     [

@@ -202,9 +202,13 @@ def is_of_the_server(task: asyncio.Task) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore:coroutine '.*' was never awaited:RuntimeWarning")
+@pytest.mark.parametrize("again", [None, 1, 6])
 @pytest.mark.parametrize("journalled", [False, True])
-async def test_a_send_ends_at_whatever_step_all_tasks_are_cancelled_at_once(tmp_path, journalled):
-    """As `asyncio.run` does when it ends: also a task that has not begun yet, which can clean nothing up then."""
+async def test_a_send_ends_at_whatever_step_all_tasks_are_cancelled_at_once(tmp_path, journalled, again):
+    """As `asyncio.run` does when it ends: also a task that has not begun yet, which can clean nothing up then.
+
+    And once more, some steps into the end.
+    """
     async with raw_server(answer_all) as raw:
         for steps in range(60):
             ours = asyncio.all_tasks()
@@ -212,11 +216,12 @@ async def test_a_send_ends_at_whatever_step_all_tasks_are_cancelled_at_once(tmp_
                 journal = tmp_path / f"{steps}.db" if journalled else None
                 words = {"message": "Hello!", "sender_id": "DEMO", "chunk_size": 2, "grace": 0.1}
                 sending = asyncio.ensure_future(sms.send(fake_numbers(6), journal=journal, **words))
-                for _ in range(steps):
-                    await asyncio.sleep(0)
-                for task in asyncio.all_tasks() - ours:
-                    if not is_of_the_server(task):
-                        task.cancel()
+                for turns in (steps, again):
+                    for _ in range(turns or 0):
+                        await asyncio.sleep(0)
+                    for task in asyncio.all_tasks() - ours if turns is not None else ():
+                        if not is_of_the_server(task):
+                            task.cancel()
                 ended, _ = await asyncio.wait([sending], timeout=30)
             assert ended, f"it hangs when it is cancelled after {steps} steps"
             assert sending.cancelled() or sending.exception() is None
