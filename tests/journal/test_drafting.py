@@ -14,9 +14,9 @@ import pytest
 from journal import beside
 from journal.byhand import chunk, send_plan, small_journal
 from journal.foreign import write_text
-from smspop_async import JournalError
+from smspop_async import JournalError, Status
 from smspop_async.journal import drafting, opening
-from smspop_async.journal.base import ChunkState, SendState
+from smspop_async.journal.base import ChunkState, SendState, Verdict
 from smspop_async.journal.drafting import Draft, own
 from smspop_async.journal.opening import Opened
 from smspop_async.journal.sends import list_sends, open_send
@@ -427,8 +427,28 @@ async def test_whatever_fails_a_list_that_can_be_resumed_is_one_of_which_nobody_
     assert planned
 
 
-async def test_where_there_is_no_room_for_a_log_of_full_length_there_may_be_for_what_is_needed(path):
+@pytest.mark.parametrize("each", [None, 10**6])
+async def test_the_log_is_made_as_long_as_the_list_needs(path, monkeypatch, each):
+    """Within bounds; each campaign claimed alone, it grows no longer."""
+    if each is not None:
+        monkeypatch.setattr(drafting, "_EACH", each)
+    expected = drafting._LOG if each is not None else drafting._FEW + 3 * drafting._EACH
+    async with SqliteJournal(path) as journal:
+        log = await half_planned(journal)
+        await log.mark(SendState.PLANNED)
+        assert length(f"{path}-wal") == expected
+        for seq in (1, 2, 3):
+            await log.claim(seq)
+            log.settle(seq, Verdict(state=ChunkState.DONE, status=Status.ACCEPTED))
+        await log.mark(SendState.PLANNED, "settled")
+        assert length(f"{path}-wal") == expected
+
+
+async def test_where_there_is_no_room_for_a_log_of_full_length_there_may_be_for_what_is_needed(
+    path, monkeypatch
+):
     """A file may not be longer than so much here, as if that were all the room there is."""
+    monkeypatch.setattr(drafting, "_FEW", drafting._LOG)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     async with SqliteJournal(path) as journal:
         log = await half_planned(journal)
