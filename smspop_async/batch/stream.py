@@ -152,6 +152,7 @@ class Batch:
                 except anyio.get_cancelled_exc_class() as cancelled:
                     late = cancelled
         if not run.begun and self._intake is not None:
+            run.cut_off()
             try:
                 with anyio.CancelScope(shield=True):
                     await run.execute(self._intake)
