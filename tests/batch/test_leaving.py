@@ -225,3 +225,5 @@ async def test_a_send_ends_at_whatever_step_all_tasks_are_cancelled_at_once(tmp_
                 ended, _ = await asyncio.wait([sending], timeout=30)
             assert ended, f"it hangs when it is cancelled after {steps} steps"
             assert sending.cancelled() or sending.exception() is None
+    del sending, task, ended
+    gc.collect()  # of a coroutine that was never awaited Python tells when it is collected: here

@@ -1,6 +1,7 @@
 """Sends in the background: they start once, tell where they stand, stop when asked, and are drained."""
 
 import asyncio
+import gc
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -515,6 +516,8 @@ async def test_they_end_at_whatever_step_all_tasks_are_cancelled_at_once(sandbox
             done, _ = await asyncio.wait([sending], timeout=30)
         assert done, f"it hangs when it is cancelled after {steps} steps"
         assert sending.cancelled() or sending.exception() is None
+    del sending, task, done
+    gc.collect()  # of a coroutine that was never awaited Python tells when it is collected: here
 
 
 async def test_who_comes_second_returns_when_the_first_is_entered(
