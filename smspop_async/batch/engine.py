@@ -90,8 +90,6 @@ class Run:
         self.cancelled: bool = False
         self.crash: Exception | None = None
         """A programming error of ours or of a callback's: raised to the caller after all is accounted for."""
-        self.begun: bool = False
-        """Whether anybody executes it."""
         self.finished: anyio.Event = anyio.Event()
 
     # What the caller does with a run.
@@ -102,7 +100,7 @@ class Run:
         Args:
             intake: Where chunks come from; it is closed at the end.
         """
-        self.begun, self._intake = True, intake
+        self._intake = intake
         self._tell_started()
         try:
             with self._scope:
@@ -165,6 +163,11 @@ class Run:
     def cut_off(self) -> None:
         """End what is in flight now, whatever becomes of it."""
         self._scope.cancel()
+
+    @property
+    def begun(self) -> bool:
+        """Whether anybody has executed it."""
+        return self._intake is not None
 
     @property
     def stopped(self) -> bool:

@@ -14,19 +14,17 @@ from typing import Final, Self
 import anyio
 import anyio.streams.memory  # pyright: ignore[reportUnusedImport]  # else anyio imports it in the middle of a run
 from anyio.abc import TaskGroup
-from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint, checkpoint_if_cancelled
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 
 from smspop_async.batch.account import Batchful, Emit
 from smspop_async.batch.engine import Run
 from smspop_async.batch.intake import ChunkSource
 from smspop_async.batch.outcomes import ContactOutcome
 from smspop_async.batch.report import Progress, Report
+from smspop_async.batch.waiting import see_begun, wait_out
 
 _AT_ONCE: Final = 100
 """Outcomes given out between two turns of the loop."""
-
-_TURNS: Final = 2
-"""Turns of the loop after which a task that was to begin has begun."""
 
 Prepare = Callable[[Emit | None], Awaitable[tuple[Run, ChunkSource]]]
 
@@ -140,17 +138,9 @@ class Batch:
     async def _see_begun(self, run: Run) -> BaseException | None:
         """End a run whose task never began, here; return the last cancellation that happened meanwhile.
 
-        `asyncio.run` cancels all tasks at once when it ends, and a task that was cancelled before its first step never
-        takes it. So nobody would close what is open for the run, or say that it is finished. It takes a turn of the
-        loop to know.
+        Nobody else would close what is open for it, or say that it is finished.
         """
-        late: BaseException | None = None
-        for _ in range(_TURNS):
-            if not run.begun:
-                try:
-                    await cancel_shielded_checkpoint()
-                except anyio.get_cancelled_exc_class() as cancelled:
-                    late = cancelled
+        late = await see_begun(lambda: run.begun)
         if not run.begun and self._intake is not None:
             run.cut_off()
             try:
@@ -173,7 +163,7 @@ class Batch:
             late = cancelled
         if not run.finished.is_set():
             run.cut_off()
-        return await _wait_out(run.finished) or late
+        return await wait_out(run.finished) or late
 
     async def __aexit__(
         self,
@@ -199,18 +189,6 @@ class Batch:
             raise late
         if exc is None and run.crash is not None:
             raise run.crash
-
-
-async def _wait_out(event: anyio.Event) -> BaseException | None:
-    """Wait for `event` whatever happens, and return the last cancellation that happened meanwhile."""
-    late: BaseException | None = None
-    while not event.is_set():
-        try:
-            with anyio.CancelScope(shield=True):
-                await event.wait()
-        except anyio.get_cancelled_exc_class() as cancelled:
-            late = cancelled
-    return late
 
 
 def _attach(exc: BaseException, report: Report) -> None:

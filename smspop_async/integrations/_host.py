@@ -7,16 +7,12 @@ and others ask that task to open and to close it.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
-from anyio.lowlevel import cancel_shielded_checkpoint
 
+from smspop_async.batch.waiting import see_begun, wait_out
 from smspop_async.errors import ConfigurationError
-
-_TURNS: Final = 2
-"""Turns of the loop after which a task that was to begin has begun."""
 
 Job = Callable[[Callable[[], None]], Awaitable[None]]
 """What a task does; it calls what it is given when it has started."""
@@ -137,21 +133,9 @@ class _Opening:
         except anyio.get_cancelled_exc_class():
             if not self._started:
                 self._scope.cancel()
-                await self._wait_out()
+                await see_begun(lambda: self._begun)
+                if self._begun:
+                    await wait_out(self._known)
             raise
         if self._error is not None:
             raise self._error
-
-    async def _wait_out(self) -> None:
-        """Wait for the end of a task that was cancelled, whatever happens; one that never began has none."""
-        turns = 0
-        while not self._known.is_set() and (self._begun or turns < _TURNS):
-            turns += 1
-            try:
-                if self._begun:
-                    with anyio.CancelScope(shield=True):
-                        await self._known.wait()
-                else:
-                    await cancel_shielded_checkpoint()
-            except anyio.get_cancelled_exc_class():
-                continue  # asyncio's own reaches into the shield; the first one is on its way already

@@ -9,27 +9,25 @@ from typing import Final
 
 from smspop_async.errors import JournalError
 
-_DISK: Final = (
-    ("SQLITE_FULL", "the disk is full. Make room, ", "then resume"),
+_WORDS: Final = (
+    ("SQLITE_FULL", "the disk is full. Make room", "then resume"),
     # The file that ends in -shm could not be made longer.
-    ("SQLITE_IOERR_SHMSIZE", "the disk is full. Make room, ", "then resume"),
+    ("SQLITE_IOERR_SHMSIZE", "the disk is full. Make room", "then resume"),
     # What was to be written may stand there all the same, a list that is to be sent among it.
     (
         "SQLITE_IOERR",
-        "the disk refuses to read or write. See what is wrong with it, ",
+        "the disk refuses to read or write. See what is wrong with it",
         "then look with `smspop report` for what can be resumed, before you send again",
     ),
+    ("SQLITE_READONLY", "it cannot be written: the file or its folder is read-only. Make them writable", ""),
+    ("SQLITE_CANTOPEN", "it cannot be opened. See that its folder exists and can be written", ""),
+    ("SQLITE_PERM", "permission is denied. See who owns the file", ""),
+    ("SQLITE_CORRUPT", "the file is damaged. It is left as it is: restore it from a copy", ""),
+    ("SQLITE_NOTADB", "it is not a journal, but some other file. It is left as it is: give another name", ""),
+    ("SQLITE_BUSY", "another program has it open. Close that program", ""),
 )
-"""By the beginning of the code: what it is, and what to do where something may have been begun."""
+"""By the beginning of the code: what it is, and what to do then, where something may have been begun."""
 _TRY_AGAIN: Final = "then try again: nothing was sent by this call"
-_WORDS: Final = (
-    ("SQLITE_READONLY", "it cannot be written: the file or its folder is read-only. Make them writable"),
-    ("SQLITE_CANTOPEN", "it cannot be opened. See that its folder exists and can be written"),
-    ("SQLITE_PERM", "permission is denied. See who owns the file"),
-    ("SQLITE_CORRUPT", "the file is damaged. It is left as it is: restore it from a copy"),
-    ("SQLITE_NOTADB", "it is not a journal, but some other file. It is left as it is: give another name"),
-    ("SQLITE_BUSY", "another program has it open. Close that program"),
-)
 
 
 def explain(path: Path, error: sqlite3.Error, *, begun: bool = True) -> JournalError:
@@ -41,12 +39,10 @@ def explain(path: Path, error: sqlite3.Error, *, begun: bool = True) -> JournalE
         begun: Whether there may be something in it to go on with.
     """
     code = getattr(error, "sqlite_errorname", "") or type(error).__name__
-    for prefix, words, advice in _DISK:
+    for prefix, words, then in _WORDS:
         if code.startswith(prefix):
-            return JournalError(f"The journal {path}: {words}{advice if begun else _TRY_AGAIN} ({code}).")
-    for prefix, words in _WORDS:
-        if code.startswith(prefix):
-            return JournalError(f"The journal {path}: {words} ({code}).")
+            advice = (then if begun else _TRY_AGAIN) if then else ""
+            return JournalError(f"The journal {path}: {', '.join(filter(None, (words, advice)))} ({code}).")
     return JournalError(f"The journal {path} cannot be used ({code}).")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from endings import cancel_all_but
 from rawserver import answer_all, fake_numbers, raw_server
 from smspop_async import ContactSourceError, ReconcilePolicy, SmsPop, Status
 
@@ -196,11 +197,6 @@ async def test_a_second_cancellation_does_not_lose_the_account():
     assert batch.report.counts[Status.UNKNOWN] == 5
 
 
-def is_of_the_server(task: asyncio.Task) -> bool:
-    """Whether it answers, or accepts a connection: the server of a test is nobody's whose loop ends."""
-    return Path(task.get_coro().cr_code.co_filename).stem in ("rawserver", "selector_events")
-
-
 @pytest.mark.filterwarnings("ignore:coroutine '.*' was never awaited:RuntimeWarning")
 @pytest.mark.parametrize("again", [None, 1, 6])
 @pytest.mark.parametrize("journalled", [False, True])
@@ -219,11 +215,10 @@ async def test_a_send_ends_at_whatever_step_all_tasks_are_cancelled_at_once(tmp_
                 for turns in (steps, again):
                     for _ in range(turns or 0):
                         await asyncio.sleep(0)
-                    for task in asyncio.all_tasks() - ours if turns is not None else ():
-                        if not is_of_the_server(task):
-                            task.cancel()
+                    if turns is not None:
+                        cancel_all_but(ours)
                 ended, _ = await asyncio.wait([sending], timeout=30)
             assert ended, f"it hangs when it is cancelled after {steps} steps"
             assert sending.cancelled() or sending.exception() is None
-    del sending, task, ended
+    del sending, ended
     gc.collect()  # of a coroutine that was never awaited Python tells when it is collected: here
