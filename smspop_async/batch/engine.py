@@ -18,7 +18,7 @@ the scope. A worker that is cut off in a request asks the send flag what to writ
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -88,8 +88,9 @@ class Run:
         """What an earlier process did not read, to be told at the end."""
         self.stopped_by: SmsPopError | None = None
         self.cancelled: bool = False
-        self.crash: Exception | None = None
-        """A programming error of ours or of a callback's: raised to the caller after all is accounted for."""
+        self.crash: BaseException | None = None
+        """A programming error of ours or of a callback's, or what ends the program: raised to the caller after all is
+        accounted for."""
         self.finished: anyio.Event = anyio.Event()
 
     # What the caller does with a run.
@@ -279,8 +280,8 @@ class Run:
         """Turn a programming error into a stop, so that the other workers settle what they have in flight."""
         try:
             await job(*args)
-        except Exception as crash:  # noqa: BLE001 - kept, and raised by the caller when all is accounted for
-            self.crash = self.crash or crash
+        except (Exception, BaseExceptionGroup) as crash:  # noqa: BLE001 - the caller raises it when all is accounted for
+            self.crash = self.crash or _alone(crash)
             self.stop()
 
     def _finish(self) -> None:
@@ -414,6 +415,14 @@ class Run:
             await account.settled(part, finding.settlement, finding.detail, notes=notes)
         else:
             await account.ended(part, finding.status, finding.detail, notes=notes)
+
+
+def _alone(crash: BaseException) -> BaseException:
+    """What ends the program (`KeyboardInterrupt`, `SystemExit`) without the groups that task groups put around it."""
+    while isinstance(crash, BaseExceptionGroup) and not isinstance(crash, Exception):
+        group = cast("BaseExceptionGroup[BaseException]", crash)
+        crash = next(each for each in group.exceptions if not isinstance(each, Exception))
+    return crash
 
 
 def _may_split(verdict: Verdict | None, chunk: Chunk) -> bool:

@@ -188,6 +188,7 @@ class Batch:
             _attach(late, run.report())
             raise late
         if exc is None and run.crash is not None:
+            _attach(run.crash, run.report())
             raise run.crash
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 _EXTRA: Final = frozenset({"cyclopts", "rich"})
+_INTERRUPTED: Final = 130
+"""What `smspop_async.cli.exits` says; it cannot be asked while it is loaded."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,4 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write("The smspop command needs its extra: pip install 'smspop-async[cli]'\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("smspop: Interrupted. Nothing was sent.\n")
+        return _INTERRUPTED
     return run(sys.argv[1:] if argv is None else argv)

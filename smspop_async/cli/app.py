@@ -59,12 +59,13 @@ def run(argv: Sequence[str]) -> int:
     screen = Screen()
     json = "--json" in argv
     sending = list(argv[:1]) in (["send"], ["resume"])
-    app = make_app()
+    command = ""
     try:
+        app = make_app()
+        command = f"{argv[0]} " if argv and argv[0] in app else ""
         _refuse_token(argv)
         code = app(argv)
     except CycloptsError as error:
-        command = f"{argv[0]} " if argv and argv[0] in app else ""
         misuse = MisuseError(f"{str(error).rstrip('.')}. For help, type: smspop {command}--help")
         return tell_failure(screen, misuse, Exit.USAGE, json=json, nothing_sent=sending)
     except KeyboardInterrupt as stop:

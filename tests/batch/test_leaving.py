@@ -222,3 +222,34 @@ async def test_a_send_ends_at_whatever_step_all_tasks_are_cancelled_at_once(tmp_
             assert sending.cancelled() or sending.exception() is None
     del sending, ended
     gc.collect()  # of a coroutine that was never awaited Python tells when it is collected: here
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("journalled", [False, True])
+def test_what_ends_a_program_comes_out_of_a_run_as_it_is(tmp_path, caplog, journalled, streamed, ends):
+    """``sys.exit`` in a generator of contacts, or a second Ctrl-C: no group of exceptions, and the report is on it."""
+    seen: list[BaseException] = []
+
+    def contacts():
+        yield from fake_numbers(5_000)
+        raise ends(3)
+
+    async def program():
+        async with raw_server(answer_all) as raw, client(raw) as sms:
+            journal = tmp_path / "a.db" if journalled else None
+            try:
+                async with sms.stream(contacts(), journal=journal, chunk_size=50, **ARGUMENTS) as batch:
+                    if streamed:
+                        assert [outcome async for outcome in batch]
+                    await batch.wait()
+            except BaseException as error:
+                seen.append(error)
+                raise
+
+    with pytest.raises(ends) as raised:
+        asyncio.run(program())
+    assert raised.value.args == (3,)
+    assert isinstance(seen[0], ends | asyncio.CancelledError)
+    assert seen[0].report.total == sum(seen[0].report.counts.values()) > 0
+    assert caplog.text == ""

@@ -50,6 +50,29 @@ def test_another_missing_module_is_not_hidden(monkeypatch):
         main(["send"])
 
 
+class _Interrupted:
+    """Finds no module, but is met by Ctrl-C."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        raise KeyboardInterrupt
+
+
+def test_interrupted_while_it_is_loaded(monkeypatch, capsys):
+    """130, in one line: that takes a third of a second, and is when a mistyped command is regretted."""
+    for module in [name for name in sys.modules if name.startswith("smspop_async.cli.")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setattr(sys, "meta_path", [_Interrupted, *sys.meta_path])
+    assert main(["send"]) == Exit.INTERRUPTED
+    assert capsys.readouterr().err == "smspop: Interrupted. Nothing was sent.\n"
+
+
+def test_interrupted_while_the_command_is_found(smspop, monkeypatch):
+    monkeypatch.setattr("smspop_async.cli.app.make_app", lambda: _Interrupted.find_spec("app"))
+    ran = smspop("send", "contacts.csv")
+    assert (ran.code, ran.err) == (Exit.INTERRUPTED, "smspop: Interrupted. Nothing was sent.\n")
+
+
 def test_importing_the_package_imports_no_extra(environment):
     """``smspop_async.cli`` itself needs nothing but the standard library."""
     code = "import sys, smspop_async.cli; assert not {'rich', 'cyclopts', 'aiohttp'} & set(sys.modules)"
