@@ -12,6 +12,7 @@ import sqlite3
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any, Final
 
 from attrs import define
@@ -31,6 +32,8 @@ from smspop_async.journal.base import (
 from smspop_async.journal.schema import SEQ_BITS, chunk_id, seq_of
 
 _AT_ONCE: Final = 2_000
+_TOGETHER: Final = 32_000
+"""Contacts after which no further chunk is read with others: 3 MB. A chunk may have 50,000."""
 _LOST: Final = "read, but not yet in the journal when the process died; it was not sent"
 _NO_ROW: Final = 1 << 62
 _text: Final = packing.unpack_text
@@ -92,13 +95,22 @@ def read_chunks(
         send: The send's id.
         state: Which chunks.
         after: The number after which to begin.
-        limit: How many at most.
+        limit: How many at most; fewer where they have many contacts, but one if there is any.
     """
-    rows = connection.execute(
-        f"{_CHUNKS} WHERE chunk.id > ? AND chunk.id < ? AND state = ? ORDER BY chunk.id LIMIT ?",
-        (chunk_id(send, after), chunk_id(send + 1, 0), state.value, limit),
-    )
-    return [_chunk(row) for row in rows]
+    chunks: list[StoredChunk] = []
+    contacts = 0
+    with closing(
+        connection.execute(
+            f"{_CHUNKS} WHERE chunk.id > ? AND chunk.id < ? AND state = ? ORDER BY chunk.id LIMIT ?",
+            (chunk_id(send, after), chunk_id(send + 1, 0), state.value, limit),
+        )
+    ) as rows:
+        for row in rows:
+            chunks.append(_chunk(row))
+            contacts += len(chunks[-1].planned.numbers)
+            if contacts >= _TOGETHER:
+                break
+    return chunks
 
 
 def read_decided(connection: sqlite3.Connection, send: int) -> Iterator[tuple[int, int, Verdict]]:

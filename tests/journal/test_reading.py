@@ -327,6 +327,16 @@ def test_chunks_are_read_by_their_state_and_number(journal):
     assert reading.last_event(journal, other) == 0.0
 
 
+def test_few_large_chunks_are_read_at_once(journal):
+    """Flat: so many contacts, however many are in a chunk; and one chunk at least, or nobody would come to the next."""
+    send = begin(journal)
+    large = 20_000
+    write_down(journal, send, {seq: range((seq - 1) * large, seq * large) for seq in range(1, 5)}, 4 * large)
+    read = [[each.planned.seq for each in reading.read_chunks(journal, send, ChunkState.PLANNED, after=after, limit=9)]
+            for after in (0, 2, 4)]  # fmt: skip
+    assert read == [[1, 2], [3, 4], []]
+
+
 def test_a_whole_chunk_comes_back(journal):
     """Statuses, explanations and sums of a campaign are as they were settled."""
     send = begin(journal)
