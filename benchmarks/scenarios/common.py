@@ -40,6 +40,8 @@ class Size:
     """The event loops of those."""
     by_chunk: dict[int, int]
     """Contacts in all for each size of campaign."""
+    long_contacts: int
+    """Contacts of a list of which a journal keeps only the beginning in memory."""
     slow_chunks: int
     """Campaigns sent to the slow server by those who send several at once."""
     slow_single: int
@@ -56,13 +58,15 @@ class Size:
 
 FULL = Size(
     rounds=9, contacts=200_000, parsed=10_000, variety_rounds=5, loops=LOOPS,
-    by_chunk={1: 5_000, 50: 100_000, 500: 200_000, 5000: 1_000_000}, slow_chunks=2_400, slow_single=25, slow_rounds=2,
+    by_chunk={1: 5_000, 50: 100_000, 500: 200_000, 5000: 1_000_000}, long_contacts=1_000_000,
+    slow_chunks=2_400, slow_single=25, slow_rounds=2,
     offline_rounds=9, odd_strings=200_000, lag_rounds=3, lag_contacts=1_000_000, bare_lag_contacts=100_000,
     memory_contacts=(100_000, 1_000_000, 10_000_000), import_rounds=5,
 )  # fmt: skip
 QUICK = Size(
     rounds=1, contacts=100_000, parsed=5_000, variety_rounds=1, loops=("asyncio",),
-    by_chunk={1: 2_000, 50: 20_000, 500: 100_000, 5000: 200_000}, slow_chunks=160, slow_single=5, slow_rounds=1,
+    by_chunk={1: 2_000, 50: 20_000, 500: 100_000, 5000: 200_000}, long_contacts=300_000,
+    slow_chunks=160, slow_single=5, slow_rounds=1,
     offline_rounds=3, odd_strings=20_000, lag_rounds=1, lag_contacts=200_000, bare_lag_contacts=100_000,
     memory_contacts=(50_000, 200_000), import_rounds=2,
 )  # fmt: skip

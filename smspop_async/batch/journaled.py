@@ -31,8 +31,8 @@ _TOGETHER: Final = 50_000
 """Rows that are written down with one order: a transaction costs as much as forty chunks of five hundred."""
 _AT_FIRST: Final = 5
 """Times as many, while they are kept in memory anyway: a thread that writes while the loop reads takes its turns."""
-_READ: Final = 16
-"""Chunks that are read back at once."""
+_READ: Final = 64
+"""Chunks that are read back at once, where they are not large: who reads claims nothing meanwhile."""
 
 
 class Keeper:

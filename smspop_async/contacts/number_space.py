@@ -32,8 +32,6 @@ WIDEST: Final = 16
 
 _WIDTH: Final = 0xF0
 """Added to the width of a row in bytes. It is on people's disks."""
-_TENS: Final = 0x10
-"""A byte below it begins with 0."""
 _VALUES: Final = [10 * (pair >> 4) + (pair & 15) for pair in range(256)]
 """What a byte of two packed digits means; those that are no digits are never looked up."""
 HUNDREDS: Final = [13 * value for value in _VALUES]
@@ -136,9 +134,9 @@ def has_width(content: bytes) -> bool:
 
 def unpacked(content: bytes) -> list[str]:
     """The numbers of what `with_width` gave: one of an odd length has a 0 before it, and none begins with 0 itself."""
-    width, slab = content[0] - _WIDTH, content[1:]
-    numbers = slab.hex("\n", width).split("\n")
-    if min(slab[::width]) < _TENS:
+    text = content[1:].hex("\n", content[0] - _WIDTH)
+    numbers = text.split("\n")
+    if text[0] == "0" or "\n0" in text:
         return [number.removeprefix("0") for number in numbers]
     return numbers
 
