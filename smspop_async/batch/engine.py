@@ -303,13 +303,15 @@ class Run:
 
     async def _take_one(self, intake: ChunkSource) -> bool:
         """Take a chunk and see it through; False where there are no more."""
-        chunk, excluded = await intake.next()
-        if intake.failure is not None:
-            self.stop(intake.failure)
-        if excluded:
-            await self._account.excluded(excluded)
-        if chunk is None:
-            return False
+        chunk: Chunk | None = None
+        while chunk is None:
+            chunk, excluded = await intake.next()
+            if intake.failure is not None:
+                self.stop(intake.failure)
+            if excluded:
+                await self._account.excluded(excluded)
+            elif chunk is None:
+                return False
         if self._stop.asked:
             await checkpoint()  # reading on after a stop must not hold the loop
             await self._account.never_dispatched(chunk, _NOT_DISPATCHED)

@@ -42,6 +42,8 @@ _LONG_SLAB: Final = 2_000
 """Rows that may always be read at once, however short the campaigns, and in a thread."""
 _LONGEST_SLAB: Final = 8_000
 """From there on nothing is gained: what is spent on a slab whatever its size is little then (measured)."""
+_TOLD: Final = 2_000
+"""Rows that are not sent after which they are handed on alone: of a wrong column there are millions."""
 _JUNK: Final = 64
 """Characters of an invalid row that are kept to show it."""
 _DUPLICATE: Final = "the same number stands further up in the list"
@@ -251,7 +253,10 @@ class ChunkSource(ABC):
 
     @abstractmethod
     async def next(self) -> tuple[Chunk | None, Sequence[Excluded]]:
-        """Give out the next chunk, and the rows excluded on the way to it; no chunk means that there are no more."""
+        """Give out the next chunk, and the rows excluded on the way to it.
+
+        Many rows are given out without a chunk. Neither a chunk nor rows means that there are no more.
+        """
 
     @abstractmethod
     def interrupt(self) -> None:
@@ -316,13 +321,13 @@ class Intake(ChunkSource):
         self._ended = self._primed is None
 
     async def next(self) -> tuple[Chunk | None, list[Excluded]]:
-        """Give out the next chunk, and the rows excluded on the way to it; no chunk means that there are no more."""
+        """Give out the next chunk, and the rows excluded on the way to it."""
         if self._ready:
             return self._ready.popleft(), []
         excluded: list[Excluded] = []
         async with self._lock:
             since = self._clock()
-            while not self._ready and not self._ended:
+            while not self._ready and not self._ended and len(excluded) < _TOLD:
                 if self._clock() - since >= _TURN:  # a slow iterable gives its rows one by one
                     await checkpoint()
                     since = self._clock()

@@ -246,7 +246,7 @@ class AheadSource(StoredSource):
             if out:
                 await tell(out)
                 excluded += out
-            more = chunk is not None
+            more = chunk is not None or bool(out)
             self.failure = self._intake.failure
             if self._stopped():
                 continue  # the rest is read so that every row is accounted for, but it is not going to be sent
@@ -332,7 +332,7 @@ class AlongSource(ChunkSource):
                 await self._planner.write([chunk] if chunk is not None else [], excluded)
             except JournalError as error:
                 self._log.failed(error)
-        if chunk is None and self.failure is None and not self._stopped():
+        elif self.failure is None and not self._stopped():
             self._whole = True
         return chunk, excluded
 

@@ -78,6 +78,41 @@ async def test_the_first_chunk_goes_alone_and_a_refused_message_costs_one_reques
     assert report.counts[Status.NOT_SUBMITTED] == 38
 
 
+async def test_the_first_chunk_goes_alone_behind_any_number_of_rows_that_are_not_sent():
+    """Who is told of thousands of invalid rows has not been given the first chunk yet."""
+    server = FaultServer(["402"] * 50)
+    contacts = [*(f"junk {row}" for row in range(9_000)), *fake_numbers(40)]
+    async with raw_server(server.script) as raw, client(raw) as sms:
+        report = await send(sms, contacts, chunk_size=2, max_concurrency=8)
+    assert server.posts == 1
+    assert [report.counts[status] for status in (Status.INVALID, Status.REJECTED)] == [9_000, 2]
+    assert report.counts[Status.NOT_SUBMITTED] == 38
+
+
+async def test_rows_that_are_not_sent_are_told_before_a_chunk_is_full():
+    """A stream tells of them in groups, also where the source may never give another row that can be sent."""
+    told = asyncio.Event()
+
+    async def contacts():
+        for row in range(5_000):
+            yield f"junk {row}"
+        await told.wait()
+        yield fake_number(1)
+
+    statuses = []
+    with anyio.fail_after(20):
+        async with (
+            raw_server(answer_all) as raw,
+            client(raw) as sms,
+            sms.stream(contacts(), message="Hello!", sender_id="DEMO") as batch,
+        ):
+            async for outcome in batch:
+                statuses.append(outcome.status)
+                if len(statuses) == 2_000:
+                    told.set()
+    assert statuses == [*[Status.INVALID] * 5_000, Status.SENT]
+
+
 async def test_without_a_canary_as_many_go_at_once_as_allowed_and_no_more():
     """`max_concurrency` campaigns are under way at once."""
     under_way = most = 0

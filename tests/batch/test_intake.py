@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import time
 from pathlib import Path
 from string import Template
 
@@ -206,6 +207,18 @@ def test_the_plan_refuses_an_async_source():
         plan_campaign(rows(), message="Hello!")
 
 
+def intake_of(contacts, *, chunk_size=500, clock=time.perf_counter, **options) -> tuple[Intake, OutcomeBook]:
+    """An intake, and the book that it enters rows into."""
+    book, chunker = OutcomeBook(), Chunker(chunk_size)
+    sorter = Sorter(message="Hello!", normaliser=Normaliser(), roster=Roster(), chunker=chunker, book=book)
+    rows = contacts if isinstance(contacts, ContactRows) else open_rows(contacts, clock=clock)
+    pump = Pump(clock)
+    intake = Intake(
+        rows=rows, sorter=sorter, chunker=chunker, abandoned=lambda: False, pump=pump, clock=clock, **options
+    )
+    return intake, book
+
+
 @pytest.mark.parametrize("kind", ["slow rows", "odd spellings"])
 async def test_reading_lets_the_loop_turn(kind):
     """However slow a source is, or how many numbers need the full parser, the loop turns between small slices."""
@@ -222,17 +235,7 @@ async def test_reading_lets_the_loop_turn(kind):
             await asyncio.sleep(0)
             turns += 1
 
-    book, chunker = OutcomeBook(), Chunker(400)
-    sorter = Sorter(message="Hello!", normaliser=Normaliser(), roster=Roster(), chunker=chunker, book=book)
-    source = open_rows(rows, clock=lambda: next(ticks) / 1_000)
-    intake = Intake(
-        rows=source,
-        sorter=sorter,
-        chunker=chunker,
-        abandoned=lambda: False,
-        pump=Pump(lambda: next(ticks) / 1_000),
-        clock=lambda: next(ticks) / 1_000,
-    )
+    intake, book = intake_of(rows, chunk_size=400, clock=lambda: next(ticks) / 1_000)
     task = asyncio.ensure_future(turning())
     while (await intake.next())[0] is not None:
         pass
@@ -240,6 +243,20 @@ async def test_reading_lets_the_loop_turn(kind):
     await intake.aclose()
     assert len(book) == 400
     assert turns >= 19
+
+
+async def test_rows_that_are_not_sent_are_handed_on_however_few_are():
+    """Flat: the wrong column of a file is millions of invalid rows, and no chunk to give out with them."""
+    contacts = [fake_number(1), *(f"junk {row}" for row in range(20_000)), fake_number(2)]
+    intake, book = intake_of(contacts)
+    given = [await intake.next()]
+    while given[-1] != (None, []):
+        given.append(await intake.next())
+    await intake.aclose()
+    assert max(len(excluded) for _, excluded in given) <= 2_000 + 8_000
+    assert [row.index for _, excluded in given for row in excluded] == list(range(1, 20_001))
+    assert [list(chunk.rows) for chunk, _ in given if chunk is not None] == [[0, 20_001]]
+    assert book.count()[Status.INVALID] == 20_000
 
 
 class Undecided:
@@ -423,17 +440,7 @@ class Asked(ContactRows):
 
 async def slabs_of(source, *, chunk_size=500, **options):
     """How many rows each slab had, on a clock that stands still but for what the source says it held the loop."""
-    chunker, book = Chunker(chunk_size), OutcomeBook()
-    sorter = Sorter(message="Hello!", normaliser=Normaliser(), roster=Roster(), chunker=chunker, book=book)
-    intake = Intake(
-        rows=source,
-        sorter=sorter,
-        chunker=chunker,
-        abandoned=lambda: False,
-        pump=Pump(lambda: 0.0),
-        clock=lambda: 0.0,
-        **options,
-    )
+    intake, book = intake_of(source, chunk_size=chunk_size, clock=lambda: 0.0, **options)
     await intake.prime()
     while (await intake.next())[0] is not None:
         pass
