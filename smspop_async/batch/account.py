@@ -197,14 +197,10 @@ class Account:
         self.book.settle_all(chunk.rows, status, words)
         await self._tell_all(chunk.rows, chunk.numbers, status, words)
 
-    async def excluded(self, rows: Sequence[Excluded]) -> None:
+    async def excluded(self, rows: Excluded) -> None:
         """Rows that are never submitted; the intake has entered them into the book."""
-        await self._tell(
-            [row.index for row in rows],
-            [row.shown for row in rows],
-            [row.status for row in rows],
-            {at: row.detail for at, row in enumerate(rows)},
-        )
+        if self._emit is not None:
+            await self._tell(rows.rows, rows.shown, rows.statuses, dict(enumerate(rows.details)))
 
     def _note(
         self,

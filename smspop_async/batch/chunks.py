@@ -5,6 +5,7 @@ group for each rendered text, and the number of rows waiting in incomplete group
 first, so that ten million different texts do not pile up.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -68,7 +69,8 @@ class Chunker:
     def __init__(self, size: int, *, packs: bool = True) -> None:
         self._size = size
         self._packs = packs
-        self._groups: dict[str, _Group] = {}
+        # A dict looks for its oldest key among all that were taken out before it.
+        self._groups: OrderedDict[str, _Group] = OrderedDict()
         self._waiting = 0
 
     def feed(
@@ -103,7 +105,7 @@ class Chunker:
             rest = packed and _piece(packed, len(rows), full, len(rows))
             self._groups[text] = _Group(rows=rows[full:], numbers=list(numbers[full:]), packed=rest)
         while self._waiting > _GROUPS_HELD * size:
-            yield self._take(next(iter(self._groups)))
+            yield self._take_oldest()
 
     def filling(self, most: int) -> int:
         """How many rows, at most so many, make whole chunks of those that wait; the others need not be kept then."""
@@ -113,10 +115,10 @@ class Chunker:
     def flush(self) -> Iterator[Chunk]:
         """Give out what is left, in chunks that are not full."""
         while self._groups:
-            yield self._take(next(iter(self._groups)))
+            yield self._take_oldest()
 
-    def _take(self, text: str) -> Chunk:
-        group = self._groups.pop(text)
+    def _take_oldest(self) -> Chunk:
+        text, group = self._groups.popitem(last=False)
         self._waiting -= len(group.rows)
         return Chunk(rows=group.rows, numbers=group.numbers, text=text, packed=group.packed)
 

@@ -11,12 +11,13 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from string import Template
 from typing import Final, cast
 
 import anyio
 from anyio.lowlevel import checkpoint
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from smspop_async.api.campaigns import check_campaign
 from smspop_async.api.models import Status
@@ -29,6 +30,7 @@ from smspop_async.contacts.numbers import PARSED_AT_ONCE, InvalidNumber, Normali
 from smspop_async.contacts.roster import Admission, Roster
 from smspop_async.contacts.sources import ContactRows, Slab
 from smspop_async.errors import ConfigurationError, ContactSourceError
+from smspop_async.journal.base import RejectedRow
 from smspop_async.message import MissingField, check_message, fields, render
 
 _TURN: Final = 0.0005
@@ -44,6 +46,8 @@ _LONGEST_SLAB: Final = 8_000
 """From there on nothing is gained: what is spent on a slab whatever its size is little then (measured)."""
 _TOLD: Final = 2_000
 """Rows that are not sent after which they are handed on alone: of a wrong column there are millions."""
+_FLUSHED: Final = 100
+"""Chunks that are not full given out at once: of a template there may be tens of thousands."""
 _JUNK: Final = 64
 """Characters of an invalid row that are kept to show it."""
 _DUPLICATE: Final = "the same number stands further up in the list"
@@ -76,22 +80,41 @@ def check_count(setting: str, value: object, most: int) -> None:
         raise ConfigurationError(f"{setting} must be a whole number from 1 to {most:,}; it is {value!r}.")
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Excluded:
-    """A row that is never submitted."""
+    """Rows that are never submitted, in columns: millions of objects would have Python's collector hold the loop."""
 
-    index: int
-    status: Status
-    detail: str
-    line: int | None = None
-    shown: str = field(default="", repr=False)
+    rows: list[int] = field(factory=list[int])
+    """Positions in the input."""
+    statuses: list[Status] = field(factory=list[Status])
+    details: list[str] = field(factory=list[str])
+    lines: list[int | None] = field(factory=list[int | None])
+    shown: list[str] = field(factory=list[str], repr=False)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[RejectedRow]:
+        """One by one, as a journal takes them."""
+        for row, status, detail, shown in zip(
+            self.rows, self.statuses, self.details, self.shown, strict=True
+        ):
+            yield RejectedRow(row=row, status=status, detail=detail, shown=shown)
+
+    def extend(self, others: "Excluded") -> None:
+        """Add the rows of others behind these."""
+        self.rows += others.rows
+        self.statuses += others.statuses
+        self.details += others.details
+        self.lines += others.lines
+        self.shown += others.shown
 
 
 @frozen(kw_only=True)
 class Sorted:
     """A slab of rows, sorted into those to send and those not."""
 
-    excluded: Sequence[Excluded]
+    excluded: Excluded
     chunks: Sequence[Chunk]
 
 
@@ -156,7 +179,7 @@ class Sorter:
                 chunks=self._cut(first, good, [numbers[at] for at in good], None),
             )
         rows = range(first, first + len(numbers))
-        return Sorted(excluded=(), chunks=list(self._chunker.feed(message, rows, numbers, packed)))
+        return Sorted(excluded=Excluded(), chunks=list(self._chunker.feed(message, rows, numbers, packed)))
 
     def _admit(self, slab: Slab, numbers: Sequence[str | None], problems: dict[int, str]) -> Sorted:
         texts = self._render(slab, problems)
@@ -170,22 +193,19 @@ class Sorter:
             chunks=self._cut(first, good, [shown[at] for at in good], texts),
         )
 
-    def _exclude(
-        self, slab: Slab, shown: Sequence[str], first: int, reasons: list[_Reason]
-    ) -> list[Excluded]:
+    def _exclude(self, slab: Slab, shown: Sequence[str], first: int, reasons: list[_Reason]) -> Excluded:
         """Enter the rows that are not sent, and list them in their order."""
         for at, status, detail in reasons:
             self._book.settle_all((first + at,), status, detail)
-        return [
-            Excluded(
-                index=first + at,
-                status=status,
-                detail=detail,
-                line=slab.lines[at] if slab.lines is not None else None,
-                shown=shown[at],
-            )
-            for at, status, detail in sorted(reasons)
-        ]
+        reasons.sort()
+        places = [at for at, _, _ in reasons]
+        return Excluded(
+            rows=[first + at for at in places],
+            statuses=[status for _, status, _ in reasons],
+            details=[detail for _, _, detail in reasons],
+            lines=[slab.lines[at] if slab.lines is not None else None for at in places],
+            shown=[shown[at] for at in places],
+        )
 
     def _render(self, slab: Slab, problems: dict[int, str]) -> Sequence[str] | None:
         """Fill the template for every row; None where there is no template."""
@@ -235,7 +255,7 @@ def _shown(values: Sequence[object], numbers: Sequence[str | None]) -> Sequence[
     ]
 
 
-Tell = Callable[[Sequence[Excluded]], Awaitable[None]]
+Tell = Callable[[Excluded], Awaitable[None]]
 
 
 class ChunkSource(ABC):
@@ -252,7 +272,7 @@ class ChunkSource(ABC):
         """
 
     @abstractmethod
-    async def next(self) -> tuple[Chunk | None, Sequence[Excluded]]:
+    async def next(self) -> tuple[Chunk | None, Excluded | None]:
         """Give out the next chunk, and the rows excluded on the way to it.
 
         Many rows are given out without a chunk. Neither a chunk nor rows means that there are no more.
@@ -307,7 +327,8 @@ class Intake(ChunkSource):
         self._lock = asyncio.Lock()
         self._ready: deque[Chunk] = deque()
         self._primed: Slab | None = None
-        self._ended = False
+        self._exhausted = False
+        """Whether the source has no more rows."""
         self._pulling: anyio.CancelScope | None = None
         self.failure: ContactSourceError | None = None
 
@@ -318,25 +339,25 @@ class Intake(ChunkSource):
             ContactSourceError: the source cannot be read.
         """
         self._primed = await self._rows.next_slab()
-        self._ended = self._primed is None
+        self._exhausted = self._primed is None
 
-    async def next(self) -> tuple[Chunk | None, list[Excluded]]:
+    async def next(self) -> tuple[Chunk | None, Excluded | None]:
         """Give out the next chunk, and the rows excluded on the way to it."""
         if self._ready:
-            return self._ready.popleft(), []
-        excluded: list[Excluded] = []
+            return self._ready.popleft(), None
+        excluded = Excluded()
         async with self._lock:
             since = self._clock()
-            while not self._ready and not self._ended and len(excluded) < _TOLD:
+            while not self._ready and len(excluded) < _TOLD:
                 if self._clock() - since >= _TURN:  # a slow iterable gives its rows one by one
                     await checkpoint()
                     since = self._clock()
-                slab = await self._pull()
+                slab = None if self._exhausted else await self._pull()
                 if slab is None:
-                    self._ended = True
-                    self._ready.extend(self._chunker.flush())
-                else:
-                    excluded += await self._sort(slab)
+                    self._exhausted = True
+                    self._ready.extend(islice(self._chunker.flush(), _FLUSHED))
+                    break
+                excluded.extend(await self._sort(slab))
             return (self._ready.popleft() if self._ready else None), excluded
 
     def at_hand(self) -> list[Chunk]:
@@ -373,7 +394,7 @@ class Intake(ChunkSource):
             self._pulling = None
         return self._rows.taken()
 
-    async def _sort(self, slab: Slab) -> Sequence[Excluded]:
+    async def _sort(self, slab: Slab) -> Excluded:
         steps = self._sorter.sort(slab)
         result: Sorted | None = None
         took = 0.0

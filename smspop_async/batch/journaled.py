@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import anyio
+from attrs import define, field
 
 from smspop_async.batch.account import planned_chunk
 from smspop_async.batch.chunks import Chunk
 from smspop_async.batch.intake import ChunkSource, Excluded, Intake, Tell
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.errors import ContactSourceError, JournalError
-from smspop_async.journal.base import LineRun, RejectedRow, SendState, StoredChunk
+from smspop_async.journal.base import LineRun, SendState, StoredChunk
 from smspop_async.journal.sqlite import SendLog, SqliteJournal
 
 _KEPT: Final = 250_000
@@ -31,6 +32,8 @@ _TOGETHER: Final = 50_000
 """Rows that are written down with one order: a transaction costs as much as forty chunks of five hundred."""
 _AT_FIRST: Final = 5
 """Times as many, while they are kept in memory anyway: a thread that writes while the loop reads takes its turns."""
+_CHUNKS: Final = 1_000
+"""Chunks that are written down with one order: each becomes an object for that, in the event loop."""
 _READ: Final = 64
 """Chunks that are read back at once, where they are not large: who reads claims nothing meanwhile."""
 
@@ -59,6 +62,19 @@ class Keeper:
             await self._journal.__aexit__(None, None, None)
 
 
+@define(kw_only=True)
+class _LineRuns:
+    """Where lines take another step than rows, in columns: a file with empty lines has as many such places as those."""
+
+    rows: list[int] = field(factory=list[int])
+    lines: list[int | None] = field(factory=list[int | None])
+
+    def __iter__(self) -> Iterator[LineRun]:
+        """One by one, as a journal takes them."""
+        for row, line in zip(self.rows, self.lines, strict=True):
+            yield LineRun(row=row, line=line)
+
+
 class Planner:
     """Writes down what an intake gives out.
 
@@ -71,42 +87,43 @@ class Planner:
         self._log = log
         self._book = book
         self._slabs = 0
+        self._runs = _LineRuns()
         self._step: int | None = None
         """The line of a row less the row, where rows have lines."""
 
-    async def write(self, chunks: Sequence[Chunk], excluded: Sequence[Excluded]) -> None:
+    async def write(self, chunks: Sequence[Chunk], excluded: Excluded | None) -> None:
         """Write down numbered chunks, and rows that are not sent.
 
         Raises:
             JournalError: it cannot be written.
         """
+        self.follow()
+        runs, self._runs = self._runs, _LineRuns()
         await self._log.plan(
             [planned_chunk(chunk) for chunk in chunks],
-            rejected=[
-                RejectedRow(row=row.index, status=row.status, shown=row.shown, detail=row.detail)
-                for row in excluded
-            ],
-            lines=list(self._line_runs()),
+            rejected=excluded or (),
+            lines=runs,
             total=len(self._book),
         )
 
-    def _line_runs(self) -> Iterator[LineRun]:
-        """Where, in what was entered since, lines take another step than rows."""
+    def follow(self) -> None:
+        """Note the lines of the rows entered since. Of a quarter of a million rows at once that would hold the loop."""
         for first, count, lines in self._book.slabs(self._slabs):
             self._slabs += 1
             if lines is None:
-                yield from self._turn(first, None)
+                self._note(first, None)
             elif isinstance(lines, range):
-                yield from self._turn(first, lines[0])
+                self._note(first, lines[0])
             else:
                 for row, line in zip(range(first, first + count), lines, strict=True):
-                    yield from self._turn(row, line)
+                    self._note(row, line)
 
-    def _turn(self, row: int, line: int | None) -> Iterator[LineRun]:
+    def _note(self, row: int, line: int | None) -> None:
         step = None if line is None else line - row
         if step != self._step:
             self._step = step
-            yield LineRun(row=row, line=line)
+            self._runs.rows.append(row)
+            self._runs.lines.append(line)
 
 
 class StoredSource(ChunkSource):
@@ -140,13 +157,13 @@ class StoredSource(ChunkSource):
         self._ended = False
         self.failure: ContactSourceError | None = None
 
-    async def next(self) -> tuple[Chunk | None, Sequence[Excluded]]:
+    async def next(self) -> tuple[Chunk | None, Excluded | None]:
         """Give out the next chunk that is planned."""
         if not self._ready and not self._ended:
             async with self._lock:
                 if not self._ready and not self._ended:
                     await self._read_on()
-        return (self._ready.popleft() if self._ready else None), ()
+        return (self._ready.popleft() if self._ready else None), None
 
     async def _read_on(self) -> None:
         try:
@@ -238,14 +255,15 @@ class AheadSource(StoredSource):
 
     async def _plan(self, tell: Tell) -> None:
         chunks: list[Chunk] = []
-        excluded: list[Excluded] = []
+        excluded = Excluded()
         waiting = 0
         more = True
         while more:
             chunk, out = await self._intake.next()
+            self._planner.follow()
             if out:
                 await tell(out)
-                excluded += out
+                excluded.extend(out)
             more = chunk is not None or bool(out)
             self.failure = self._intake.failure
             if self._stopped():
@@ -256,13 +274,14 @@ class AheadSource(StoredSource):
                 self._keep(given)
                 chunks += given
                 waiting += sum(map(len, given))
-            if self._is_enough(waiting, len(excluded)) or not more:
+            if self._is_enough(waiting, len(chunks), len(excluded)) or not more:
                 await self._planner.write(chunks, excluded)
-                chunks, excluded, waiting = [], [], 0
+                chunks, excluded, waiting = [], Excluded(), 0
 
-    def _is_enough(self, contacts: int, excluded: int) -> bool:
+    def _is_enough(self, contacts: int, chunks: int, excluded: int) -> bool:
         all_kept = self._after == (self._last or 0)
-        return contacts >= _TOGETHER * (_AT_FIRST if all_kept else 1) or excluded >= _TOGETHER
+        most = _TOGETHER * (_AT_FIRST if all_kept else 1)
+        return contacts >= most or chunks >= _CHUNKS or excluded >= _TOGETHER
 
     def _keep(self, chunks: Sequence[Chunk]) -> None:
         """Keep the first chunks of the list in memory, as many as there is room for."""
@@ -321,7 +340,7 @@ class AlongSource(ChunkSource):
         self._whole = False
         self.failure: ContactSourceError | None = None
 
-    async def next(self) -> tuple[Chunk | None, Sequence[Excluded]]:
+    async def next(self) -> tuple[Chunk | None, Excluded | None]:
         """Give out the next chunk; its claim stands behind its plan in the journal's line."""
         chunk, excluded = await self._intake.next()
         self.failure = self._intake.failure

@@ -111,9 +111,10 @@ class _Tally:
         self._chunks = self._valid = self._credits = 0
 
     def add(self, result: Sorted) -> None:
-        for row in result.excluded:
-            if row.status is Status.INVALID and len(self._invalid) < _LISTED:
-                self._invalid.append(_invalid_row(row))
+        out = result.excluded
+        for at, status in enumerate(out.statuses):
+            if status is Status.INVALID and len(self._invalid) < _LISTED:
+                self._invalid.append(_invalid_row(out, at))
         for chunk in result.chunks:
             self.add_chunk(chunk.text, len(chunk))
 
@@ -144,5 +145,5 @@ class _Tally:
         )
 
 
-def _invalid_row(row: Excluded) -> InvalidRow:
-    return InvalidRow(index=row.index, line=row.line, reason=row.detail, text=row.shown)
+def _invalid_row(rows: Excluded, at: int) -> InvalidRow:
+    return InvalidRow(index=rows.rows[at], line=rows.lines[at], reason=rows.details[at], text=rows.shown[at])

@@ -18,7 +18,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -264,8 +264,8 @@ class SendLog:
         self,
         chunks: Sequence[PlannedChunk],
         *,
-        rejected: Sequence[RejectedRow] = (),
-        lines: Sequence[LineRun] = (),
+        rejected: Iterable[RejectedRow] = (),
+        lines: Iterable[LineRun] = (),
         total: int,
     ) -> None:
         """Enter rows. They are durable when the next order that is waited for is.

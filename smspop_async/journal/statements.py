@@ -7,8 +7,9 @@ results, which are nearly all that is ever ordered, are in `smspop_async.journal
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache, partial
+from itertools import chain, islice
 from typing import Final
 
 from attrs import frozen
@@ -31,6 +32,9 @@ LEFT_BEHIND = "the process that was sending this campaign died; it may have been
 
 _AT_ONCE: Final = 25
 """Chunks that are entered with one statement: to prepare a longer one costs more than it spares."""
+
+_ROWS: Final = 100
+"""Small rows that are."""
 
 
 def begin(connection: sqlite3.Connection, *, plan: SendPlan, state: SendState, now: float) -> int:
@@ -129,8 +133,8 @@ def plan(
     *,
     send: int,
     chunks: Sequence[PlannedChunk],
-    rejected: Sequence[RejectedRow],
-    lines: Sequence[LineRun],
+    rejected: Iterable[RejectedRow],
+    lines: Iterable[LineRun],
     total: int,
 ) -> None:
     """Enter rows: those to send in chunks, and those not.
@@ -139,24 +143,21 @@ def plan(
         connection: The journal.
         send: The send's id.
         chunks: New chunks.
-        rejected: Rows that are never submitted.
-        lines: Where the lines of the file take another step than the rows.
+        rejected: Rows that are never submitted; asked for anew where the order is carried out once more.
+        lines: Where the lines of the file take another step than the rows; asked for as `rejected` are.
         total: Rows read so far.
     """
     phrase = cache(partial(_phrase, connection))
     insert_chunks(connection, send=send, chunks=chunks)
-    if rejected:
-        connection.executemany(
-            "INSERT INTO rejected VALUES (?, ?, ?, ?, ?)",
-            (
-                (send, row.row, row.status.value, packing.pack_text(row.shown), phrase(row.detail))
-                for row in rejected
-            ),
-        )
-    if lines:
-        connection.executemany(
-            "INSERT INTO line_run VALUES (?, ?, ?)", ((send, run.row, run.line) for run in lines)
-        )
+    _enter(
+        connection,
+        "rejected",
+        (
+            (send, row.row, STATUSES[row.status], packing.pack_text(row.shown), phrase(row.detail))
+            for row in rejected
+        ),
+    )
+    _enter(connection, "line_run", ((send, run.row, run.line) for run in lines))
     connection.execute("UPDATE send SET total = ? WHERE id = ?", (total, send))
 
 
@@ -181,7 +182,7 @@ def insert_chunks(connection: sqlite3.Connection, *, send: int, chunks: Sequence
             )
             contacts += (at, packing.pack_rows(chunk.rows), packing.pack_numbers(chunk.numbers, chunk.packed))
         connection.execute(_insert_chunks(len(some)), rows)
-        connection.execute(_insert_contacts(len(some)), contacts)
+        connection.execute(_insert("chunk_contacts", len(some), 3), contacts)
 
 
 @cache
@@ -190,9 +191,17 @@ def _insert_chunks(count: int) -> str:
     return f"INSERT INTO chunk (id, state, contacts, first_row, text_id, status, detail) VALUES {values}"  # noqa: S608
 
 
+def _enter(connection: sqlite3.Connection, table: str, rows: Iterable[tuple[object, ...]]) -> None:
+    """Enter rows, many with one statement: between two of them the event loop is waited for, or waits."""
+    left = iter(rows)
+    while some := list(islice(left, _ROWS)):
+        connection.execute(_insert(table, len(some), len(some[0])), list(chain.from_iterable(some)))
+
+
 @cache
-def _insert_contacts(count: int) -> str:
-    return f"INSERT INTO chunk_contacts VALUES {', '.join(['(?, ?, ?)'] * count)}"  # noqa: S608
+def _insert(table: str, rows: int, columns: int) -> str:
+    values = f"({', '.join('?' * columns)})"
+    return f"INSERT INTO {table} VALUES {', '.join([values] * rows)}"  # noqa: S608 - our own words
 
 
 def replace(

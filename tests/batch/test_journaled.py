@@ -101,6 +101,43 @@ async def test_everything_is_in_the_journal_before_anything_is_sent(path, tmp_pa
     assert let_go(path)
 
 
+async def test_lines_are_followed_slab_by_slab(path, tmp_path, monkeypatch):
+    """Good neighbour: a file with empty lines has as many steps as those, and a list is written down as a whole."""
+    source = tmp_path / "people.txt"
+    source.write_text("\n\n".join(fake_numbers(10_000)))
+    followed = []
+    follow = journaled.Planner.follow
+
+    def count(self):
+        before = len(self._runs.rows)
+        follow(self)
+        followed.append(len(self._runs.rows) - before)
+
+    monkeypatch.setattr(journaled.Planner, "follow", count)
+    async with raw_server(FaultServer(["402"]).script) as raw, client(raw) as sms:
+        await sms.send(source, chunk_size=2, journal=path, **SAME)
+    assert sum(followed) == 10_000
+    assert max(followed) <= 2_000
+    assert [outcome.line for outcome in read_report(path).outcomes()] == list(range(1, 20_000, 2))
+
+
+async def test_small_campaigns_are_written_down_some_thousands_at_a_time(path, monkeypatch):
+    """Good neighbour: each becomes an object for that, all of one order in one turn of the loop."""
+    orders = []
+    write = journaled.Planner.write
+
+    async def count(self, chunks, excluded):
+        orders.append(len(chunks))
+        await write(self, chunks, excluded)
+
+    monkeypatch.setattr(journaled.Planner, "write", count)
+    async with raw_server(FaultServer(["402"]).script) as raw, client(raw) as sms:
+        report = await sms.send(fake_numbers(9_000), chunk_size=1, journal=path, **SAME)
+    assert report.counts[Status.NOT_SUBMITTED] == 8_999
+    assert sum(orders) == 9_000
+    assert max(orders) <= 3_000
+
+
 async def test_a_stream_over_a_list_is_planned_ahead_too(path):
     """What is known to end is written down whole."""
     seen = []
@@ -205,7 +242,7 @@ async def test_rows_may_have_lines_in_part(path):
         for lines in (None, [7, 8], [12, 14], None, [20]):
             book.enter(fake_numbers(len(lines or [1, 2]), len(book)), lines)
         await log.plan([chunk(1, range(len(book)))], total=len(book))
-        await planner.write([], [])
+        await planner.write([], None)
         await log.last_seq()
         reader = log.reader()
         lines = [
