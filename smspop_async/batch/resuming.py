@@ -28,6 +28,8 @@ from smspop_async.journal.sqlite import SendLog, SqliteJournal
 _AT_ONCE: Final = 500
 """Rows that are entered between two turns of the event loop."""
 _SLAB: Final = 2_000
+_PIECES: Final = 250
+"""Pieces of rows that are kept until they are entered: each is a few objects, and Python's collector counts them."""
 
 
 @frozen(kw_only=True)
@@ -185,7 +187,7 @@ class _Loading:
         if piece.line is not None:
             self._lines += range(piece.line, piece.line + len(piece.numbers))
         self._pieces.append(piece)
-        if len(self._numbers) >= _SLAB:
+        if len(self._numbers) >= _SLAB or len(self._pieces) >= _PIECES:
             self.flush()
 
     def flush(self) -> None:
