@@ -65,6 +65,14 @@ def check(
     return code
 
 
+def _how_to_see_them(plan: Plan, limit: int) -> str:
+    listed = len(plan.invalid)
+    if limit >= listed:
+        return f"no more than the first {listed:,} are listed"
+    which = "all" if listed == plan.invalid_count else f"the first {listed:,}"
+    return f"--limit {listed}, or --json, shows {which}"
+
+
 def _show(screen: Screen, plan: Plan, message: str | Template | None, source: str, limit: int) -> None:
     rows = list(contact_rows(plan, source))
     if message is not None:
@@ -74,10 +82,8 @@ def _show(screen: Screen, plan: Plan, message: str | Template | None, source: st
     if plan.invalid_count and limit:
         screen.tell()
         screen.tell(problem_table(plan.invalid[:limit]))
-        if plan.invalid_count > limit:
-            screen.tell(
-                f"and {count(plan.invalid_count - limit, 'more row')}: --limit 1000, or --json, shows all"
-            )
+        if more := plan.invalid_count - min(limit, len(plan.invalid)):
+            screen.tell(f"and {count(more, 'more row')}: {_how_to_see_them(plan, limit)}")
     screen.tell()
     if plan.invalid_count:
         screen.tell(f"{count(plan.invalid_count, 'row')} would not be sent to. Nothing was sent.", "bold red")

@@ -45,7 +45,27 @@ def test_the_damaged_example_shows_what_goes_wrong_in_real_lists(smspop):
     assert (plan["total"], plan["valid"], plan["invalid"], plan["duplicates"]) == (14, 6, 7, 1)
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(1, "and 1 more row"), (0, "2 rows would not")])
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        (2, "and 7 more rows: --limit 5, or --json, shows the first 5"),
+        (6, "and 4 more rows: no more than the first 5 are listed"),
+        (20, "and 4 more rows: no more than the first 5 are listed"),
+    ],
+)
+def test_of_a_wrong_column_the_first_rows_are_listed(smspop, tmp_path, monkeypatch, limit, expected):
+    """How many more there are counts those that are shown, and what is to be typed shows what it says."""
+    monkeypatch.setattr("smspop_async.batch.plan._LISTED", 5)
+    contacts = tmp_path / "names.csv"
+    contacts.write_text("phone\n" + "somebody\n" * 9)
+    ran = smspop("check", contacts, "--limit", limit)
+    assert (ran.code, expected in ran.out) == (3, True), ran.out
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [(1, "and 1 more row: --limit 2, or --json, shows all"), (0, "2 rows would not")],
+)
 def test_the_list_of_problems_has_a_limit(smspop, contacts, limit, expected):
     ran = smspop("check", contacts, "--limit", limit)
     assert expected in ran.out
