@@ -121,6 +121,27 @@ async def test_lines_are_followed_slab_by_slab(path, tmp_path, monkeypatch):
     assert [outcome.line for outcome in read_report(path).outcomes()] == list(range(1, 20_000, 2))
 
 
+async def test_nothing_is_gathered_for_the_journal_after_a_stop(path, monkeypatch):
+    """Flat: the rest of a list is read on so that every row has its outcome, and nothing of it is written down."""
+    followed = 0
+    follow = journaled.Planner.follow
+
+    def cancel_at_the_third(self):
+        nonlocal followed
+        followed += 1
+        if followed == 3:
+            task.cancel()
+        follow(self)
+
+    monkeypatch.setattr(journaled.Planner, "follow", cancel_at_the_third)
+    async with raw_server(answer_all) as raw, client(raw) as sms:
+        task = asyncio.ensure_future(sms.send(["junk"] * 80_000, journal=path, **SAME))
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+    assert caught.value.report.counts[Status.INVALID] == 80_000
+    assert followed < 10
+
+
 async def test_small_campaigns_are_written_down_some_thousands_at_a_time(path, monkeypatch):
     """Good neighbour: each becomes an object for that, all of one order in one turn of the loop."""
     orders = []
