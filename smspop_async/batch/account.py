@@ -17,8 +17,8 @@ from smspop_async.api.models import Status, Summary
 from smspop_async.api.settle import Settlement
 from smspop_async.batch.campaigns import CampaignBook
 from smspop_async.batch.chunks import Chunk, Part
-from smspop_async.batch.intake import Excluded
 from smspop_async.batch.outcomes import ContactOutcome, OutcomeBook
+from smspop_async.batch.sorting import Excluded
 from smspop_async.events import CampaignSettled, Observer, is_heard, notify
 from smspop_async.journal.base import ChunkState, PlannedChunk, Verdict
 from smspop_async.journal.sqlite import SendLog

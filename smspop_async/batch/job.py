@@ -18,10 +18,11 @@ from smspop_async.batch.campaigns import CampaignBook
 from smspop_async.batch.chunks import CHUNK_LIMIT, Chunker
 from smspop_async.batch.dispatch import Settings
 from smspop_async.batch.engine import Run
-from smspop_async.batch.intake import FIRST_SLAB, ChunkSource, Intake, Sorter, check_count, check_run
+from smspop_async.batch.intake import FIRST_SLAB, ChunkSource, Intake, check_count, check_run
 from smspop_async.batch.journaled import AheadSource, AlongSource, Keeper, Planner
 from smspop_async.batch.naming import new_run
 from smspop_async.batch.outcomes import OutcomeBook
+from smspop_async.batch.sorting import Sorter
 from smspop_async.config import RateLimit, ReconcilePolicy
 from smspop_async.contacts.numbers import Normaliser
 from smspop_async.contacts.roster import Roster

@@ -17,8 +17,9 @@ from attrs import define, field
 
 from smspop_async.batch.account import planned_chunk
 from smspop_async.batch.chunks import Chunk
-from smspop_async.batch.intake import ChunkSource, Excluded, Intake, Tell
+from smspop_async.batch.intake import ChunkSource, Intake, Tell
 from smspop_async.batch.outcomes import OutcomeBook
+from smspop_async.batch.sorting import Excluded
 from smspop_async.errors import ContactSourceError, JournalError
 from smspop_async.journal.base import LineRun, SendState, StoredChunk
 from smspop_async.journal.sqlite import SendLog, SqliteJournal

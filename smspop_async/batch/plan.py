@@ -8,8 +8,9 @@ from attrs import field, frozen
 
 from smspop_async.api.models import Status
 from smspop_async.batch.chunks import CHUNK_LIMIT, Chunker
-from smspop_async.batch.intake import Excluded, Sorted, Sorter, check_count, check_run
+from smspop_async.batch.intake import check_count, check_run
 from smspop_async.batch.outcomes import OutcomeBook
+from smspop_async.batch.sorting import Excluded, Sorted, Sorter
 from smspop_async.contacts.numbers import Normaliser
 from smspop_async.contacts.roster import Roster
 from smspop_async.contacts.sources import Contacts, Slab, load_suppression, read_slabs

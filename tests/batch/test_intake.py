@@ -16,8 +16,9 @@ from rawserver import answer_all, fake_number, fake_numbers, raw_server
 from smspop_async import ConfigurationError, ContactSourceError, SmsPop, Status, plan_campaign
 from smspop_async.api.pump import Pump
 from smspop_async.batch.chunks import Chunker
-from smspop_async.batch.intake import Excluded, Intake, Sorter
+from smspop_async.batch.intake import Intake
 from smspop_async.batch.outcomes import OutcomeBook
+from smspop_async.batch.sorting import Excluded, Sorter
 from smspop_async.contacts.numbers import InvalidNumber, Normaliser, Scan
 from smspop_async.contacts.roster import Roster
 from smspop_async.contacts.sources import ContactRows, Slab, open_rows

@@ -10,8 +10,8 @@ from smspop_async.api.columns import StatusColumn
 from smspop_async.batch import outcomes
 from smspop_async.batch.campaigns import CampaignBook
 from smspop_async.batch.chunks import Chunk, Chunker
-from smspop_async.batch.intake import Sorter
 from smspop_async.batch.outcomes import OutcomeBook
+from smspop_async.batch.sorting import Sorter
 from smspop_async.contacts.ledger import PlainNumbers
 from smspop_async.contacts.memory import Slab
 from smspop_async.contacts.numbers import Normaliser
