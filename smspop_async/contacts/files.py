@@ -17,10 +17,11 @@ import csv
 import datetime as dt
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, TextIO
 
-from smspop_async.contacts.columns import read_layout
+from smspop_async.contacts.columns import looks_like_number, read_layout
 from smspop_async.errors import ContactSourceError
 
 SUFFIXES: Final = (".csv", ".txt", ".xlsx")
@@ -152,11 +153,17 @@ def _text_rows(path: Path) -> Iterator[FileRow]:
 def _csv_rows(path: Path, column: str | None, *, with_fields: bool) -> Iterator[FileRow]:
     with path.open(encoding=_encoding(path), newline="") as file:
         delimiter, skipped = _delimiter(file)
-        reader = csv.reader(file, delimiter=delimiter)
+        end = _End()
+        reader = csv.reader(chain(file, end), delimiter=delimiter)
+        rows = _numbered(reader, skipped, end, delimiter)
         try:
-            yield from _table_rows(
-                _numbered(reader, skipped), column, file=path.name, with_fields=with_fields
-            )
+            yield from _table_rows(rows, column, file=path.name, with_fields=with_fields)
+        except _OpenQuote as quote:
+            raise ContactSourceError(
+                f"{path.name}, line {quote.line}: a quotation mark makes one cell of this line and the lines below it, "
+                "as if it was never closed. Close it or take it out; from this line on nothing was read.",
+                line=quote.line,
+            ) from None
         except csv.Error as error:
             line = reader.line_num + skipped
             raise ContactSourceError(
@@ -178,11 +185,53 @@ def _delimiter(file: TextIO) -> tuple[str, int]:
     return (best if best in plain else ","), 0
 
 
-def _numbered(reader: _Reader, skipped: int) -> Iterator[tuple[int, Sequence[object]]]:
+class _OpenQuote(Exception):  # noqa: N818 - it never leaves this module
+    """A quotation mark has swallowed rows."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
+
+
+class _End:
+    """Stands behind the last line of a file, and tells whether it was asked for: by a row that was not complete."""
+
+    def __init__(self) -> None:
+        self.is_reached = False
+
+    def __iter__(self) -> "_End":
+        return self
+
+    def __next__(self) -> str:
+        self.is_reached = True
+        raise StopIteration
+
+
+def _numbered(
+    reader: _Reader, skipped: int, end: _End, delimiter: str
+) -> Iterator[tuple[int, Sequence[object]]]:
     line = skipped + 1
     for row in reader:
+        behind = reader.line_num + skipped + 1
+        if end.is_reached or (behind - line > 1 and _swallows(row, delimiter)):
+            raise _OpenQuote(line)
         yield line, row
-        line = reader.line_num + skipped + 1
+        line = behind
+
+
+def _swallows(row: Sequence[str], delimiter: str) -> bool:
+    """Tell whether a line within one of the cells is a row like this one, with a number where this one has it.
+
+    A cell may go on over lines, as addresses do. `csv.reader` does not tell one that was meant from one that ends at
+    the quotation mark of another person.
+    """
+    numbers = [at for at, cell in enumerate(row) if looks_like_number(cell)]
+    for cell in row:
+        for line in cell.splitlines()[1:]:
+            pieces = line.split(delimiter)
+            if len(pieces) == len(row) and any(looks_like_number(pieces[at]) for at in numbers):
+                return True
+    return False
 
 
 def _table_rows(

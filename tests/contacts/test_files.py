@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smspop_async.contacts import files, sources
-from smspop_async.contacts.sources import open_rows, read_slabs
+from smspop_async.contacts.numbers import Normaliser
+from smspop_async.contacts.sources import load_suppression, open_rows, read_slabs
 from smspop_async.errors import ContactSourceError
 
 pytestmark = pytest.mark.anyio
@@ -88,6 +89,63 @@ def test_quoted_line_breaks_keep_the_lines_right(write: Callable[..., Path]) -> 
     """A row's line is the one it begins on, also behind cells of several lines and blank lines."""
     path = write('\nphone,note\n0770000001,"a\nb\n\nc"\n\n , \n0770000002,x\n0770000003\n')
     assert rows_of(path) == [(3, "0770000001"), (9, "0770000002"), (10, "0770000003")]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        pytest.param(
+            'phone,name\n263770000001,Ann\n263770000002,"Rudo\n263770000003,Tendai\n263770000004,Tariro\n',
+            3,
+            id="up to the end",
+        ),
+        pytest.param(
+            'phone,name\n263770000002,"Rudo\n263770000003,Tendai\n263770000004,"Chi" Moyo\n263770000005,Eve\n',
+            2,
+            id="up to the next one",
+        ),
+        pytest.param('phone,"name\n263770000001,Ann\n263770000002,Eve\n', 1, id="in the header"),
+        pytest.param('phone,name\n263770000001,Ann\n"263770000002,Eve\n263770000003,Chi\n', 3, id="a number"),
+        pytest.param('phone,name\n263770000001,Ann\n263770000002,"Eve', 3, id="the last cell"),
+        pytest.param('phone\n"263770000001\n263770000002\n263770000003"\n', 2, id="one column"),
+        pytest.param(
+            'sep=;\nphone;name;x\n263770000001;"Ann;1\n+263 77 000 0002;Eve;2\n263770000003;"Chi" M;3\n',
+            3,
+            id="spellings",
+        ),
+    ],
+)
+def test_rows_are_not_swallowed_by_a_quotation_mark(
+    write: Callable[..., Path], content: str, line: int
+) -> None:
+    """Conservation: a quotation mark that is not closed makes one cell of many rows, which are then nobody's."""
+    with pytest.raises(ContactSourceError, match=rf"contacts\.csv, line {line}: .*quotation mark") as caught:
+        rows_of(write(content))
+    assert caught.value.line == line
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        '"12 Long Road\nHarare, 0242 700 001"',
+        '"a\nb,c\nd"',
+        '"She said ""no""\nand left"',
+        '"Samora Machel\n2026-01-02, 263770000009, noon"',
+        '5" pipe',
+        '"closed"',
+    ],
+)
+def test_cells_that_may_have_line_breaks(write: Callable[..., Path], cell: str) -> None:
+    """A quoted cell goes on over lines, as addresses do; its lines are not rows of their own."""
+    rows = rows_of(write(f"phone,note\n263770000001,{cell}\n263770000002,last\n"))
+    assert [value for _, value in rows] == ["263770000001", "263770000002"]
+
+
+def test_people_behind_an_open_quotation_mark_stay_suppressed(write: Callable[..., Path]) -> None:
+    """A list of people who opted out that cannot be read as meant is refused: nobody on it may be texted."""
+    path = write('phone,note\n263770000001,"asked by mail\n263770000002,phoned\n263770000003,wrote\n')
+    with pytest.raises(ContactSourceError, match="quotation mark"):
+        list(load_suppression(path, Normaliser()))
 
 
 def test_short_rows_and_rows_without_a_number(write: Callable[..., Path]) -> None:
