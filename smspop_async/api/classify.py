@@ -6,7 +6,7 @@ The table (the library's documentation has it with the reasons):
 2xx, a JSON object, ``success`` true                        ACCEPTED
 2xx, ``success`` false, no campaign, nothing sent           REJECTED
 any other 2xx                                               UNKNOWN
-4xx whose body does not claim success                       REJECTED
+4xx whose body cannot be a claim of success                 REJECTED
 301/308 to https, 302 to a login page                       REJECTED
 any other 3xx, 5xx, anything else                           UNKNOWN
 ==========================================================  ========
@@ -32,6 +32,14 @@ from smspop_async.errors import APIStatusError, OutcomeUnknownError, SmsPopError
 
 _WORTH_EXPECTING: Final = 8
 """Contacts from which on learning the layout of the rows costs less than decoding them (measured)."""
+
+
+_NONE: Final = frozenset({"", "0", "0.0"})
+"""What a summary may say, as text, where nobody was texted."""
+_CLAIM: Final = re.compile(
+    rb'"success"\s*:\s*"?(?:true|1)\b|"sent"\s*:\s*"?0*[1-9]|"status"\s*:\s*"\s*sent\b', re.IGNORECASE
+)
+"""What claims success in a text that is nearly JSON."""
 
 
 class Scope(Enum):
@@ -106,8 +114,9 @@ def classify(reply: Reply, numbers: Sequence[str], context: Context) -> Verdict:
     if 300 <= status <= 399:  # noqa: PLR2004
         return _classify_3xx(reply, context)
     if 400 <= status <= 499:  # noqa: PLR2004
-        body = decode_object(reply.body) or {}
-        if _is_true(body.get("success")) or _claims_sent(body):
+        read = decode_object(reply.body)
+        body = read or {}
+        if _is_true(body.get("success")) or _claims_sent(body) or (read is None and _may_claim(reply.body)):
             return Unknown(
                 error=OutcomeUnknownError(
                     f"The server answered {status} but claims success in the same breath. {LOOK_FIRST}"
@@ -132,11 +141,22 @@ def _is_false(value: object) -> bool:
 
 
 def _claims_sent(body: Mapping[str, Any]) -> bool:
-    """Whether the summary or any row says that somebody was texted, whatever the rest of the reply says."""
-    if structure_summary(body.get("summary"), Summary).sent > 0:
+    """Whether the summary or any row may mean that somebody was texted, whatever the rest of the reply says."""
+    sent = object_in(body.get("summary")).get("sent")
+    if sent and str(sent).strip() not in _NONE:
         return True
     said = (object_in(row).get("status") for row in list_in(body.get("contacts")))
-    return any(str(word).strip().lower() == Status.SENT for word in said)
+    return any(word is not None and str(word).strip().lower() != Status.FAILED for word in said)
+
+
+def _may_claim(body: bytes) -> bool:
+    """Whether a body that is no JSON object may be, or may have begun as, one that claims success.
+
+    What fails may be the decoding alone: PHP writes warnings before a reply, and the vendor's own sample is no JSON.
+    """
+    text = body.strip()
+    is_cut_short = text.startswith(b"{") and not text.endswith(b"}")
+    return is_cut_short or _CLAIM.search(body) is not None
 
 
 def _classify_2xx(reply: Reply, numbers: Sequence[str], context: Context) -> Verdict:

@@ -117,7 +117,11 @@ SUCCESS_IN_DOUBT = [
     unreadable(said(summary={"sent": "1"}), "refusal-with-sent-as-text"),
     unreadable(said(contacts=[{"phone_number": "263770000001", "status": "Sent"}]), "refusal-with-sent-row"),
     unreadable(said(data={"x": 1}, success=0.5), "success-half"),
-]
+    *(unreadable(said(summary={"sent": sent}), f"refusal-with-sent-{label}")
+      for sent, label in (("2 of 3", "in words"), (True, "true"), ([1], "list"), (0.5, "half"), ("all", "all"))),
+    *(unreadable(said(contacts=[{"phone_number": "263770000001", "status": word}]), f"refusal-with-{word}-row")
+      for word in ("delivered", "queued", 1)),
+]  # fmt: skip
 REFUSED_BY_2XX = [
     refused(200, said(), label="false"),
     refused(201, said(), label="false"),
@@ -129,7 +133,13 @@ REFUSED_BY_2XX = [
     refused(200, said(campaign=[]), label="campaign-empty"),
     refused(200, said(summary={"sent": 0, "failed": 3}), label="none-sent"),
     refused(200, said(summary=[], contacts=[]), label="empty-maps"),
+    refused(200, said(summary={"sent": "0"}), label="none-sent-as-text"),
+    refused(200, said(summary={"sent": None}), label="none-sent-as-null"),
     refused(200, said(contacts=[{"phone_number": "263770000001", "status": "failed"}]), label="failed-rows"),
+    refused(200, said(contacts=[{"phone_number": "263770000001", "status": " Failed"}]), label="failed-odd"),
+    refused(
+        200, said(contacts=[{"phone_number": "263770000001"}, {"status": None}]), label="rows-of-no-word"
+    ),
     refused(200, "\ufeff" + said(), label="byte-order-mark"),
 ]
 REFUSED_BY_4XX = [
@@ -158,16 +168,29 @@ REFUSED_BY_4XX = [
     *(refused(status, body, label=label)
       for status in (400, 404, 405, 406, 407, 408, 409, 410, 413, 415, 418, 419, 423, 425, 431, 451, 499)
       for label, body in (("json", said()), ("html", HTML), ("empty", ""))),
+    refused(400, '{"success": false, "message": "No", , "summary": {"sent": 0}}', label="not-json"),
+    refused(400, "Too many requests were sent.", label="words"),
 ]  # fmt: skip
 CLAIMS_OF_SUCCESS = [
     Row(status, body, OutcomeUnknownError, Delivery.UNKNOWN, label=label)
-    for status in (400, 401, 408, 409, 422, 499)
+    for status in (400, 401, 402, 408, 409, 413, 422, 429, 499)
     for label, body in (
         ("success", said(success=True)),
         ("success-as-1", said(success=1)),
         ("success-as-text", said(success="TRUE")),
         ("sent", said(summary={"sent": 1})),
         ("sent-row", said(contacts=[{"phone_number": "263770000001", "status": "sent"}])),
+        ("odd-row", said(contacts=[{"phone_number": "263770000001", "status": "delivered"}])),
+        ("the-vendors-own-sample", SAMPLE),
+        ("php-warning-before-json", f"<b>Warning</b>: {ECHO}\n{good_reply([])}"),
+        ("not-utf-8", b'{"success" : "TRUE", "message": "envoy\xe9"}'),
+        ("success-as-1-not-json", "{'x', \"success\":1,}"),
+        ("sent-not-json", '{"summary": {"sent": 12, "failed": 0},}'),
+        ("sent-as-text-not-json", '{"summary": {"sent": "3"},}'),
+        ("sent-row-not-json", '{"contacts":[{"phone_number":"263770000001","status":"Sent"},]}'),
+        ("cut-short", '{"success": true, "mess'),
+        ("cut-shorter", ' {"suc'),
+        ("in-an-array", f"[{good_reply([])}]"),
     )
 ]
 REDIRECTS = [
