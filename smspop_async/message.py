@@ -28,7 +28,12 @@ GSM_EXTENSION: Final = frozenset("\f^{}\\[~]|€")
 SHOWN_CULPRITS: Final = 10
 
 _GSM: Final = GSM_BASIC | GSM_EXTENSION
-_ZERO_WIDTH: Final = frozenset("\0\u00ad\u180e\u200b\u200c\u200d\u200e\u200f\u2060\ufeff")
+_INVISIBLE: Final = frozenset(
+    "\0\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064"
+    "\u2065\u206a\u206b\u206c\u206d\u206e\u206f\u2800\u3164\ufeff\uffa0\U0001d159\U0001d173\U0001d174\U0001d175"
+    "\U0001d176\U0001d177\U0001d178\U0001d179\U0001d17a\U000e0020"
+)
+"""What Laravel trims from the ends of a text beside white space (its list of invisible characters)."""
 _HIGHEST_UNIT: Final = 0xFFFF
 _SUGGESTIONS: Final = {
     **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4\u02bc`", "'"),
@@ -172,7 +177,7 @@ def check_message(text: str) -> str:
     if not text:
         raise ConfigurationError("The message is empty: give the text to send.")
     for place, char in (("begins", text[0]), ("ends", text[-1])):
-        if char.isspace() or char in _ZERO_WIDTH:
+        if _is_blank(char):
             raise ConfigurationError(
                 f"The message {place} with {unicodedata.name(char, f'U+{ord(char):04X}')}, "
                 "which the server would trim away: remove it, for example with .strip()."
@@ -191,6 +196,22 @@ class _MergeTemplate(Template):
     """``$name`` and ``${any name}``, because headers of spreadsheets have spaces; ``$$`` is a dollar."""
 
     braceidpattern = r"[^{}$]+"
+
+
+def template_text(message: Template) -> str:
+    """The text of a template, whose fields are found here in the ways of `string.Template` itself.
+
+    Raises:
+        ConfigurationError: It is of a class that finds or fills in its fields in other ways.
+    """
+    kind = type(message)
+    own = (kind.pattern, kind.substitute) == (Template.pattern, Template.substitute)
+    if not own:
+        raise ConfigurationError(
+            f"The message is a {kind.__name__}, which has merge fields of its own kind: "
+            "give a string.Template with $name or ${name}."
+        )
+    return message.template
 
 
 def fields(template: str) -> frozenset[str]:
@@ -218,9 +239,13 @@ def render(template: str, row: Mapping[str, str]) -> str:
     """
     merge = _checked(template)
     for name in merge.get_identifiers():
-        if not row.get(name, "").strip():
+        if _is_blank(row.get(name, "")):
             raise MissingField(name)
     return merge.substitute(row)
+
+
+def _is_blank(text: str) -> bool:
+    return all(char.isspace() or char in _INVISIBLE for char in text)
 
 
 def _checked(template: str) -> _MergeTemplate:

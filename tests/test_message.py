@@ -1,11 +1,13 @@
 """What a text costs, against a twin that packs character by character."""
 
 import pickle
+from string import Template
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smspop_async import plan_campaign
 from smspop_async.errors import ConfigurationError
 from smspop_async.message import (
     GSM_BASIC,
@@ -15,6 +17,7 @@ from smspop_async.message import (
     fields,
     measure,
     render,
+    template_text,
 )
 
 gsm = st.text(alphabet=sorted(GSM_BASIC | GSM_EXTENSION), max_size=700)
@@ -131,6 +134,9 @@ def test_a_message_that_arrives_as_written_is_returned_unchanged(text: str) -> N
         ("a\u00a0", "ends with NO-BREAK SPACE"),
         ("\ufeffa", "begins with ZERO WIDTH NO-BREAK SPACE"),
         ("a\u200b", "ends with ZERO WIDTH SPACE"),
+        ("a\u2800", "ends with BRAILLE PATTERN BLANK"),
+        ("a\u206f", "ends with NOMINAL DIGIT SHAPES"),
+        ("\U000e0020a", "begins with TAG SPACE"),
         ("a\u200e", "ends with LEFT-TO-RIGHT MARK"),
         ("a\0", r"ends with U\+0000"),
         ("   ", "begins"),
@@ -141,6 +147,39 @@ def test_a_message_that_would_be_changed_is_refused(text: str, words: str) -> No
     """What the server would trim or cannot take is said before anything is sent."""
     with pytest.raises(ConfigurationError, match=words):
         check_message(text)
+
+
+class Percent(Template):
+    """The usual way to have another sign."""
+
+    delimiter = "%"
+
+
+class Dotted(Template):
+    """The usual way to have other names."""
+
+    idpattern = r"[a-z.]+"
+
+
+class Shouting(Template):
+    """Fills in in its own way."""
+
+    def substitute(self, *args: object, **fields: object) -> str:  # type: ignore[override]
+        return super().substitute(*args, **fields).upper()  # type: ignore[arg-type]
+
+
+class Named(Template):
+    """Has nothing but a name of its own."""
+
+
+@pytest.mark.parametrize("kind", [Percent, Dotted, Shouting])
+def test_a_template_with_ways_of_its_own_is_refused(kind: type[Template]) -> None:
+    """Its fields would not be found: everybody would be sent the raw text."""
+    with pytest.raises(ConfigurationError, match=kind.__name__):
+        template_text(kind("Dear %name"))
+    with pytest.raises(ConfigurationError, match=kind.__name__):
+        plan_campaign([], message=kind("Dear %name"))
+    assert template_text(Named("Dear $name")) == "Dear $name"
 
 
 def test_merge_fields_are_found_and_filled() -> None:
@@ -169,14 +208,14 @@ def test_a_stray_dollar_is_refused(template: str) -> None:
             call()
 
 
-@pytest.mark.parametrize("blank", ["", " ", "\u00a0"])
+@pytest.mark.parametrize("blank", ["", " ", "\u00a0", "\u200b", "\ufeff", " \u200b\u2800 "])
 def test_a_blank_field_counts_as_missing(blank: str) -> None:
     """Nobody is called "Dear ,": an empty cell is no value."""
     with pytest.raises(MissingField, match="'name'"):
         render("Dear $name,", {"name": blank})
 
 
-VALUE = st.text().filter(str.strip)
+VALUE = st.text().map("x".__add__)
 
 
 @given(st.fixed_dictionaries({"a": VALUE, "b": VALUE}))

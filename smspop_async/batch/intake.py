@@ -24,7 +24,7 @@ from smspop_async.batch.sorting import Excluded, Sorted, Sorter
 from smspop_async.config import is_count
 from smspop_async.contacts.sources import ContactRows, Slab
 from smspop_async.errors import ConfigurationError, ContactSourceError
-from smspop_async.message import fields
+from smspop_async.message import fields, template_text
 
 _TURN: Final = 0.0005
 """Seconds of reading between two turns of the loop."""
@@ -49,7 +49,7 @@ def check_run(*, name: str, message: str | Template, sender_id: str) -> None:
     Raises:
         ConfigurationError: and what it is.
     """
-    text = message.template if isinstance(message, Template) else message
+    text = template_text(message) if isinstance(message, Template) else message
     check_campaign(name=name, message=text, sender_id=sender_id)
     if isinstance(message, Template):
         fields(text)

@@ -1,5 +1,6 @@
 """Which cell of a row is the phone number: by the column that was named, by well-known names, or by its looks."""
 
+import datetime as dt
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, cast
@@ -39,6 +40,32 @@ _NUMBER_LIKE: Final = re.compile(
     r"[\s0-9()+.,/eE\-\u00a0\u202f\u2010-\u2013\u200b-\u200f\u202a-\u202e\ufeff]+"
 )
 _REMEMBERED: Final = 64
+
+
+def as_text(cell: object) -> str:
+    """A cell as its sheet shows it: whole numbers without a fraction, dates as ISO 8601."""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    if isinstance(cell, dt.date | dt.time):
+        return cell.isoformat()
+    return str(cell)
+
+
+def is_missing(value: object) -> bool:
+    """Whether a field holds nothing: None, or what data frames put in its place (NaN, NaT, NA).
+
+    These are not equal to themselves, or refuse to say whether they are.
+    """
+    if value is None:
+        return True
+    try:
+        return bool(value != value)  # noqa: PLR0124 - that is the question
+    except TypeError:
+        return True
+    except Exception:  # noqa: BLE001 - a value's own code
+        return False
 
 
 @frozen(kw_only=True)

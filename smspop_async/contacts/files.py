@@ -14,14 +14,13 @@ Encodings: UTF-8 with or without a byte-order mark, UTF-16 with one, and Windows
 
 import codecs
 import csv
-import datetime as dt
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, TextIO
 
-from smspop_async.contacts.columns import looks_like_number, read_layout
+from smspop_async.contacts.columns import as_text, looks_like_number, read_layout
 from smspop_async.errors import ContactSourceError
 
 SUFFIXES: Final = (".csv", ".txt", ".xlsx")
@@ -256,18 +255,7 @@ def _is_blank(cell: object) -> bool:
 
 
 def _fields(names: Sequence[str], row: Sequence[object]) -> dict[str, str]:
-    return {name: _as_text(cell) for name, cell in zip(names, row, strict=False) if name and cell is not None}
-
-
-def _as_text(cell: object) -> str:
-    """A cell as its sheet shows it: whole numbers without a fraction, dates as ISO 8601."""
-    if isinstance(cell, str):
-        return cell
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    if isinstance(cell, dt.date | dt.time):
-        return cell.isoformat()
-    return str(cell)
+    return {name: as_text(cell) for name, cell in zip(names, row, strict=False) if name and cell is not None}
 
 
 def _sheet_rows(path: Path, column: str | None, *, with_fields: bool) -> Iterator[FileRow]:

@@ -9,7 +9,7 @@ from typing import Any, Final, Self, cast
 
 from attrs import field, frozen
 
-from smspop_async.contacts.columns import CellFinder
+from smspop_async.contacts.columns import CellFinder, as_text, is_missing
 from smspop_async.contacts.files import SUFFIXES
 from smspop_async.errors import ContactSourceError
 
@@ -59,7 +59,11 @@ def _text_fields(row: object) -> dict[str, str]:
     if not isinstance(row, Mapping):
         return {}
     record = cast("Mapping[object, object]", row)
-    return {str(key): str(value) for key, value in record.items() if value is not None}
+    return {
+        str(key): as_text(value) if isinstance(value, float) else str(value)
+        for key, value in record.items()
+        if not is_missing(value)
+    }
 
 
 class Pull:

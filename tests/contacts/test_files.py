@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from smspop_async.contacts import files, sources
+from smspop_async.contacts.columns import as_text
 from smspop_async.contacts.numbers import Normaliser
 from smspop_async.contacts.sources import load_suppression, open_rows, read_slabs
 from smspop_async.errors import ContactSourceError
@@ -333,10 +334,10 @@ def test_workbooks_need_an_extra(workbook: Workbook, monkeypatch: pytest.MonkeyP
 
 def test_dates_and_truths_become_text() -> None:
     """A merge field shows a date as ISO 8601 and anything else as Python does."""
-    assert files._as_text(dt.date(2026, 1, 2)) == "2026-01-02"
-    assert files._as_text(dt.time(3, 4)) == "03:04:00"
-    assert files._as_text(True) == "True"
-    assert files._as_text(2.5) == "2.5"
+    assert as_text(dt.date(2026, 1, 2)) == "2026-01-02"
+    assert as_text(dt.time(3, 4)) == "03:04:00"
+    assert as_text(True) == "True"
+    assert as_text(2.5) == "2.5"
 
 
 def test_a_long_file_streams(write: Callable[..., Path]) -> None:

@@ -1,10 +1,13 @@
 """Rows from memory: every kind of source, none waited for in full, none lost before a failure."""
 
 import asyncio
+import math
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Self
 
 import anyio
 import pytest
@@ -432,3 +435,38 @@ def test_a_suppression_that_is_no_number_stops(tmp_path: Path) -> None:
     assert caught.value.line == 3
     with pytest.raises(ContactSourceError, match="Row 2 "):
         list(load_suppression(["0770000001", ""], Normaliser()))
+
+
+async def test_what_a_data_frame_puts_where_there_is_nothing_is_nothing() -> None:
+    """A field that is missing is no field, in whatever way it is missing, and whole numbers stay whole."""
+
+    class NotATime:
+        def __ne__(self, other: object) -> bool:
+            return True
+
+        __hash__ = None  # type: ignore[assignment]
+
+    class NotAvailable:
+        def __ne__(self, other: object) -> Self:  # type: ignore[override]
+            return self
+
+        def __bool__(self) -> bool:
+            raise TypeError("boolean value of NA is ambiguous")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    class Odd:
+        def __ne__(self, other: object) -> bool:
+            raise ValueError
+
+        def __str__(self) -> str:
+            return "odd"
+
+        __hash__ = None  # type: ignore[assignment]
+
+    row = {"phone": "0770000001", "a": math.nan, "b": NotATime(), "c": NotAvailable(), "d": None, "e": Odd()}
+    more = {"f": 3.0, "g": 2.5, "h": math.inf, "i": Decimal("3.0"), "j": True, "k": ""}
+    (slab,) = await slabs_of(open_rows([{**row, **more}], with_fields=True))
+    assert slab.fields is not None
+    said = {"e": "odd", "f": "3", "g": "2.5", "h": "inf", "i": "3.0", "j": "True", "k": ""}
+    assert slab.fields[0] == {"phone": "0770000001", **said}
