@@ -270,24 +270,25 @@ def _row(text: bytes, comma: bytes) -> Row | None:
     places = _places(text.translate(_FIGURES)) or _places(text)
     if places is None:
         return None
-    number, status, others = places
-    if text.endswith(FAILED, status.start, status.stop):
-        return _row(text[: status.stop - len(FAILED)] + SENT + text[status.stop :], comma)
-    if not text.endswith(SENT, status.start, status.stop):
+    number, status, word, others = places
+    if text[word : status.stop] == FAILED:
+        return _row(text[:word] + SENT + text[status.stop :], comma)
+    if text[word : status.stop] != SENT:
         return None
     return Row(text=text, comma=comma, number=number, status=status, others=others)
 
 
 @lru_cache(maxsize=16)
-def _places(text: bytes) -> tuple[slice, slice, Sequence[slice]] | None:
-    """Where the digits, the status with its key, and all other values are in a row that was matched."""
+def _places(text: bytes) -> tuple[slice, slice, int, Sequence[slice]] | None:
+    """Where the digits, the status with its key, its word, and all other values are in a row that was matched."""
     found = list(_MEMBERS.finditer(text))
     members = {member[1]: member for member in found}
     number, status = members.pop(b'"phone_number"', None), members.pop(b'"status"', None)
     if len(members) + 2 != len(found) or number is None or status is None:
         return None
     digits = slice(number.start(2) + 1, number.end(2) - 1)
-    return digits, slice(*status.span()), [slice(*other.span(2)) for other in members.values()]
+    others = [slice(*other.span(2)) for other in members.values()]
+    return digits, slice(*status.span()), status.start(2), others
 
 
 def _is_levelled(value: bytes) -> bool:

@@ -226,6 +226,12 @@ TRAPS: dict[str, str] = {
     "last-word-unheard-of": with_row(GOOD, lambda row: row.replace(SENT, "queued"), SECOND),
     "words-unheard-of": GOOD.replace('"sent"', '"queued"'),
     "word-is-null": GOOD.replace('"sent"', "null", 1),
+    "words-end-in-a-quoted-one": GOOD.replace('"sent"', '"not \\"sent"'),
+    "words-end-in-a-quoted-failed": GOOD.replace('"sent"', '"\\"failed"'),
+    "words-end-in-a-quoted-one-behind-a-backslash": GOOD.replace('"sent"', '"\\\\\\"sent"'),
+    "words-end-in-a-quoted-one-and-stand-first": GOOD.replace(
+        '{"phone_number":', '{"status":"not \\"sent","phone_number":'
+    ).replace(',"status":"sent"', ""),
     "word-has-a-blank": GOOD.replace('"sent"', '"sent "', 1),
     "word-is-a-list": GOOD.replace('"sent"', '["sent"]', 1),
     "words-are-lists": GOOD.replace('"sent"', '["sent"]'),
