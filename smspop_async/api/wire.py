@@ -180,21 +180,59 @@ def _as_rows(data: object) -> list[dict[str, Any]] | None:
     return rows if like_a_list and all(map(is_object, rows)) else None
 
 
-def _what_follows(frame: Mapping[str, Any], seen: int) -> tuple[dict[str, str] | None, bool]:
+def _what_follows(frame: Mapping[str, Any], seen: int) -> tuple[Mapping[str, str] | None, bool]:
     """Work out the next page, and whether this one, with `seen` rows, is proven to be the last."""
-    links, meta = object_in(frame.get("links")), object_in(frame.get("meta"))  # links is a list in one form
-    url = frame.get("next_page_url") or links.get("next")
-    if isinstance(url, str) and url:
+    meta = object_in(frame.get("meta"))
+    told = _Told(
+        [frame, meta, object_in(frame.get("pagination")), object_in(meta.get("pagination"))],
+    )
+    links = [
+        object_in(layer.get("links")).get("next") for layer in told.layers
+    ]  # links is a list in one form
+    url = next(
+        (url for url in (told.first("next_page_url", "next"), *links) if isinstance(url, str) and url), ""
+    )
+    if url:
         return _steps(url), False
-    cursor = frame.get("next_cursor") or meta.get("next_cursor")
+    cursor = told.first("next_cursor")
     if isinstance(cursor, str) and cursor:
         return {"cursor": cursor}, False
-    current, last = _page_number(frame, meta, "current_page"), _page_number(frame, meta, "last_page")
+    current = told.number("current_page")
+    is_last = _is_last(told, current, seen)
+    return (None if is_last or current is None else {"page": str(current + 1)}), is_last
+
+
+@frozen
+class _Told:
+    """What a list says of its pages, in any of the places in which lists say so."""
+
+    layers: Sequence[Mapping[str, Any]]
+
+    def first(self, *keys: str) -> object:
+        """What is told under the first of these keys; None where nothing is."""
+        said = (layer.get(key) for layer in self.layers for key in keys)
+        return next((value for value in said if value is not None), None)
+
+    def number(self, *keys: str) -> int | None:
+        """The same as a whole number."""
+        try:
+            return int(self.first(*keys))  # type: ignore[call-overload, no-any-return]  # what is no number raises
+        except (TypeError, ValueError):
+            return None
+
+
+def _is_last(told: _Told, current: int | None, seen: int) -> bool:
+    """Whether a page that names no next one is proven to be the last."""
+    last, total = told.number("last_page", "total_pages"), told.number("total")
     if current is not None and last is not None:
-        return ({"page": str(current + 1)}, False) if current < last else (None, True)
+        return current >= last
+    if told.first("has_more", "has_more_pages"):
+        return False
+    if total is None:
+        return True
     # A total above what was seen, and no word of where the others are: not the whole list.
-    total = _page_number(frame, meta, "total")
-    return None, current is not None or total is None or total <= seen
+    size = told.number("per_page") or seen
+    return total <= (seen if current is None else (current - 1) * size + seen)
 
 
 def _steps(url: str) -> dict[str, str] | None:
@@ -204,11 +242,3 @@ def _steps(url: str) -> dict[str, str] | None:
     except ValueError:
         return None
     return {key: query[key][0] for key in ("page", "cursor") if query.get(key)} or None
-
-
-def _page_number(frame: Mapping[str, Any], meta: Mapping[str, Any], key: str) -> int | None:
-    value = frame.get(key, meta.get(key))
-    try:
-        return int(value) if value is not None else None
-    except (TypeError, ValueError):
-        return None

@@ -63,6 +63,11 @@ WHOLE: dict[str, object] = {
     "numbers-as-texts": {"data": [A, B], "current_page": "1", "last_page": "1"},
     "odd-page-numbers": {"data": [A, B], "current_page": "x", "last_page": [1]},
     "total-of-all": {"success": True, "campaigns": [A, B], "total": 2},
+    "pages-apart": {"success": True, "campaigns": [A, B], "pagination": {"current_page": 1, "last_page": 1}},
+    "fractal": {"data": [A, B], "meta": {"pagination": {"total": 2, "per_page": 15, "current_page": 1, "total_pages": 1,
+                                                        "links": {}}}},
+    "page-and-total": {"data": [A, B], "current_page": 1, "per_page": 15, "total": 2},
+    "no-more": {"data": [A, B], "has_more": False, "next": None},
     "byte-order-mark": "\ufeff" + json.dumps([A, B]),
 }  # fmt: skip
 EMPTY: dict[str, object] = {
@@ -99,7 +104,13 @@ def paged(make: Callable[[int], dict[str, Any]], pages: int = 3) -> Script:
         at = int(query.get("page", query.get("cursor", ["1"]))[0].removeprefix("c"))
         frame = {"data": [{"name": str(at)}]} | make(at)
         if at == pages:
-            frame |= {"next_page_url": None, "next_cursor": None, "links": {"next": None}, "meta": {}}
+            frame |= {
+                "next_page_url": None,
+                "next_cursor": None,
+                "links": {"next": None},
+                "meta": {},
+                "next": None,
+            }
         await peer.json(200, json.dumps(frame))
 
     return script
@@ -115,6 +126,15 @@ PAGERS: dict[str, Callable[[int], dict[str, Any]]] = {
     "page-numbers-only": lambda at: {"current_page": at, "last_page": 3},
     "page-numbers-as-texts": lambda at: {"current_page": str(at), "last_page": "3"},
     "meta-page-numbers": lambda at: {"meta": {"current_page": at, "last_page": 3}},
+    "pages-apart": lambda at: {"pagination": {"current_page": at, "last_page": 3}},
+    "fractal": lambda at: {
+        "meta": {
+            "pagination": {"current_page": at, "total_pages": 3, "links": {"next": f"{EVIL}?page={at + 1}"}}
+        }
+    },
+    "page-and-total": lambda at: {"current_page": at, "per_page": 1, "total": 3},
+    "next": lambda at: {"next": f"{EVIL}?page={at + 1}"},
+    "more-and-page": lambda at: {"current_page": at, "has_more": at < 3},
 }
 
 
@@ -135,6 +155,10 @@ NO_END: dict[str, object] = {
     "an-address-without-a-page": {"data": [A], "next_page_url": f"{EVIL}?p=2"},
     "an-address-of-garbage": {"data": [A], "next_page_url": "https://[x?page=2"},
     "a-total-and-no-pages": {"success": True, "campaigns": [A], "total": 50},
+    "a-total-and-no-pages-apart": {"success": True, "campaigns": [A], "pagination": {"total": 50}},
+    "a-page-and-a-total": {"data": [A], "current_page": 2, "total": 50},
+    "more-of-it": {"data": [A], "has_more": True},
+    "more-of-it-as-a-number": {"data": [A], "meta": {"has_more_pages": 1}},
 }
 
 
