@@ -49,9 +49,14 @@ class Deadline:
         """Which limit passed, in words; empty while none has."""
 
     def arm(self, transport: Abortable) -> bool:
-        """Begin to watch, now that the request is written on `transport`; False where its time is over already."""
+        """Begin to watch, now that the request is written on `transport`; False where it may not be.
+
+        Its time is over already, or the client is closed.
+        """
         self._heard = now = self._now()
         until = self._until
+        if self._deadlines.is_closed:
+            return False
         if now >= until:
             self.expired = TOTAL
             return False
@@ -95,6 +100,8 @@ class Deadlines:
         self.watched: dict[Abortable, Deadline] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._looks_at = inf
+        self.is_closed: bool = False
+        """Whether nobody watches any more."""
 
     def begin(self, limits: Timeouts) -> Deadline:
         """Start the clock of a request."""
@@ -107,8 +114,15 @@ class Deadlines:
             self._look_by(due)
 
     def close(self) -> None:
-        """Take the timer down."""
-        self.watched.clear()
+        """End the requests under way, which nobody watches any more, and take the timer down.
+
+        On a session of our own they would end with it, but a lender's connections stay open.
+        """
+        self.is_closed = True
+        watched, self.watched = self.watched, {}
+        if not self._loop.is_closed():
+            for transport in watched:
+                transport.abort()
         self._look_by(inf)
 
     def _look_by(self, due: float) -> None:

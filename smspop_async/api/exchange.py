@@ -64,6 +64,9 @@ def _aiohttps_own(name: str) -> object:
 _POST: Final = _aiohttps_own("post")
 _REQUEST: Final = _aiohttps_own("_request")
 _SWITCHING: Final = 101
+_SUCCESS: Final = 200
+_WRITTEN_AT_ONCE: Final = 2**14
+"""Bytes of a body that a socket takes in one go, whatever its buffers."""
 _KEPT_FOR: Final = 0.02
 """Seconds after which a pool of our own is given back what was kept meanwhile."""
 _LENGTH: Final = "\0"
@@ -168,7 +171,12 @@ class Exchange:
         except BaseException:
             connection.close()
             raise
-        if transport.get_write_buffer_size():
+        if transport.get_write_buffer_size() or (
+            # What TLS has taken may still wait below it, where nobody can ask. Who refuses early has not read it.
+            message.code // 100 != _SUCCESS // 100
+            and len(outgoing.body) > _WRITTEN_AT_ONCE
+            and transport.get_extra_info("ssl_object") is not None
+        ):
             connection.close()
         elif protocol.should_close:
             connection.release()

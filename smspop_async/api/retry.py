@@ -2,12 +2,13 @@
 
 import math
 import re
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 from smspop_async.config import RetryPolicy
 
-_SECONDS: Final = re.compile(r"\s*\d{1,9}(\.\d{1,9})?\s*", re.ASCII)
+_SECONDS: Final = re.compile(r"\s*\d{1,99}(\.\d{1,9})?\s*", re.ASCII)
 
 
 def backoff(policy: RetryPolicy, attempt: int, draw: float) -> float:
@@ -34,7 +35,10 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     if _SECONDS.fullmatch(value):
         return float(value)
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+        date = parsedate_to_datetime(value)
+        if date.tzinfo is None:  # the form of asctime, which is Greenwich's time all the same
+            date = date.replace(tzinfo=UTC)
+        return max(0.0, date.timestamp() - now)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
 

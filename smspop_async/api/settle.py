@@ -22,6 +22,8 @@ from smspop_async.api.shapes import list_in, object_in
 _WORDS: Final = {"sent": Status.SENT, "failed": Status.FAILED}
 _PLAIN: Final = frozenset(_WORDS)
 _PUNCTUATION: Final = re.compile(r"[\s+\-().\u00a0\u2010-\u2013]")
+_FRACTION: Final = re.compile(r"(?<=[0-9])\.0\s*\Z")
+"""What a spreadsheet puts behind a number."""
 _WORD: Final = re.compile(r"[A-Za-z]{1,20}([ _-][A-Za-z]{1,20})?")
 _NUMBER: Final = itemgetter("phone_number")
 _STATUS: Final = itemgetter("status")
@@ -169,7 +171,7 @@ def _row_number(row: Any, asked: set[str], normalise: Callable[[str], str | None
         value = int(value)  # 2.6377e11: exact, so still a number of somebody
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
-    digits = _PUNCTUATION.sub("", str(value))
+    digits = _PUNCTUATION.sub("", _FRACTION.sub("", str(value)))
     if digits in asked:
         return digits
     other = normalise(str(value)) if normalise is not None else None

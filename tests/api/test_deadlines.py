@@ -60,6 +60,9 @@ class FakeLoop:
     def time(self) -> float:
         return self.now
 
+    def is_closed(self) -> bool:
+        return False
+
     def call_at(self, when: float, look: Callable[[], None]) -> FakeTimer:
         assert when < inf
         self.timers.append(FakeTimer(when, look))
@@ -210,7 +213,7 @@ def test_what_is_heard_between_the_look_and_the_act_counts() -> None:
     assert watch.armed == [70]
 
 
-def test_closing_between_the_look_and_the_act_aborts_nobody() -> None:
+def test_closing_between_the_look_and_the_act_aborts_once() -> None:
     """Closing is closing, whatever was about to be done."""
     watch = Watch()
     _, transport = watch.request(read=10)
@@ -219,7 +222,7 @@ def test_closing_between_the_look_and_the_act_aborts_nobody() -> None:
     watch.loop.timers[0].look()
     watch.deadlines.close()
     watch.loop.turn()
-    assert transport.aborted == 0
+    assert transport.aborted == 1
     assert watch.armed == []
 
 
@@ -290,15 +293,19 @@ def test_request_that_never_wrote_is_none_to_watch() -> None:
 
 
 def test_closing_takes_the_timer_down() -> None:
-    """A closed watch leaves nothing on the loop and aborts nobody; closing twice is harmless."""
+    """A closed watch leaves nothing on the loop, and no request without a watch; closing twice is harmless."""
     watch = Watch()
     deadline, transport = watch.request(read=10)
+    ended, other = watch.request(read=10)
+    ended.end()
     watch.deadlines.close()
     assert watch.armed == []
     watch.deadlines.close()
     watch.pass_to(100)
-    assert transport.aborted == 0
+    assert (transport.aborted, other.aborted) == (1, 0)
+    assert not deadline.expired
     deadline.end()
+    assert not watch.begin(read=10).arm(FakeTransport())
     Watch().deadlines.close()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -343,3 +344,24 @@ async def test_a_connection_that_closed_within_the_turn_is_replaced() -> None:
         await create(sms)
         assert transport._stale == 0
     assert len(server.posts) == 2
+
+
+@pytest.mark.parametrize(
+    ("tls", "contacts", "connections"), [(True, 2_000, 2), (True, 10, 1), (False, 2_000, 1)], ids=str
+)
+async def test_a_connection_whose_request_may_not_be_out_is_not_used_again(
+    tls: bool, contacts: int, connections: int, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+) -> None:
+    """Who refuses before having read everything may never read the rest, and TLS does not tell what still waits."""
+
+    async def refuse_many(peer: Peer, request: Request) -> None:
+        await peer.json(400, "{}")
+
+    numbers = fake_numbers(contacts)
+    async with raw_server(refuse_many, server_tls if tls else None) as server:
+        url = f"http{'s' * tls}://127.0.0.1:{server.port}/api"
+        async with calling(url, ssl=client_tls if tls else None) as sms:
+            for some in (numbers, numbers[:1]):
+                await failure_of(sms.campaigns.create(name="n", message="m", sender_id="s", contacts=some))
+        assert len(server.posts) == 2
+        assert server.connections == connections

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
+import anyio
 import pytest
 
 from api.calling import MESSAGE, NUMBERS, TOKEN, assert_discreet, calling, create, failure_of
@@ -45,6 +46,24 @@ async def test_borrowed_session_is_never_closed() -> None:
         assert not session.connector.closed
         async with session.get(f"{server.base_url}/campaigns") as response:
             assert response.status == 200
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("owned", [True, False], ids=["owned", "borrowed"])
+async def test_closing_ends_what_is_under_way(owned: bool) -> None:
+    """Nobody watches its time limits any more: a request that was written is UNKNOWN, now, not in minutes or never."""
+    reached = anyio.Event()
+
+    async def silent(peer: Peer, request: Request) -> None:
+        reached.set()
+        await anyio.sleep_forever()
+
+    async with raw_server(silent) as server, calling(server.base_url, owned=owned) as sms:
+        call = asyncio.ensure_future(failure_of(create(sms)))
+        await reached.wait()
+        await sms.aclose()
+        with anyio.fail_after(5):
+            assert (await call).delivery is Delivery.UNKNOWN
 
 
 @pytest.mark.anyio

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,10 +50,25 @@ def test_retry_after_of_anything_is_seconds_or_none(value: str | None, now: floa
     assert wait is None or (wait >= 0 and math.isfinite(wait))
 
 
-@given(seconds=st.integers(0, 999_999_999))
+@given(seconds=st.integers(0, 10**15))
 def test_retry_after_in_seconds(seconds: int) -> None:
     """Seconds are read as they are written, with blanks around them."""
     assert parse_retry_after(f" {seconds} ", 0.0) == seconds
+
+
+@pytest.mark.parametrize("zone", ["Africa/Harare", "America/New_York", "UTC"])
+@pytest.mark.parametrize(
+    "date", ["Sun Nov  6 08:49:37 1994", "Sun, 06 Nov 1994 08:49:37 -0000", "Sunday, 06-Nov-94 08:49:37 GMT"]
+)
+def test_retry_after_in_the_old_forms_of_dates(zone: str, date: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A date without a zone is Greenwich's (RFC 9110, 5.6.7), wherever this machine stands."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert parse_retry_after(date, 784111777.0 - 3) == 3
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @given(at=st.integers(0, 4_000_000_000), now=st.integers(0, 4_000_000_000))
@@ -252,3 +268,10 @@ def test_body_says_exactly_what_was_given(
         "contact_import_method": "manual",
         "manual_contacts": ", ".join(numbers),
     }
+
+
+def test_a_spreadsheets_fraction_is_no_digit() -> None:
+    """Identity: a number with ``.0`` behind it is that number, and not the one with a 0 more."""
+    short, long = "431234543808", "4312345438080"
+    settled = settle([short, long], [{"phone_number": f"{short}.0", "status": "sent"}], None, None)
+    assert list(settled.statuses) == [Status.SENT, Status.UNKNOWN]

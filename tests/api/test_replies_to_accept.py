@@ -61,6 +61,7 @@ EQUAL: dict[str, str | bytes] = {
     "unknown-fields": reply(data={"a": [1]}, links=None),
     "numbers-as-integers": reply(contacts=rows(*((int(n), "sent") for n in NUMBERS))),
     "numbers-as-floats": reply(contacts=rows(*((float(n), "sent") for n in NUMBERS))),
+    "numbers-as-texts-of-floats": reply(contacts=rows(*((f"{n}.0", "sent") for n in NUMBERS))),
     "numbers-with-plus": reply(contacts=rows(*((f"+{n}", "sent") for n in NUMBERS))),
     "numbers-spelled-out": reply(
         contacts=rows(*((f"+{n[:3]} {n[3:5]} {n[5:8]}-{n[8:]}", "sent") for n in NUMBERS))
