@@ -101,7 +101,9 @@ class Report:
         target = Path(path)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
         try:
-            with open(handle, "w", encoding="utf-8", newline="") as file:  # noqa: PTH123 - it is open already
+            with open(  # noqa: PTH123 - it is open already
+                handle, "w", encoding="utf-8", errors="backslashreplace", newline=""
+            ) as file:
                 self._write_rows(file)
             os.replace(name, target)  # noqa: PTH105 - as atomic, and either way a text
         except BaseException:
@@ -158,19 +160,25 @@ class Report:
         if not bad and self.stopped_by is None and not self.cancelled:
             return
         words = ", ".join(f"{count} {status.value.replace('_', ' ')}" for status, count in bad.items())
+        told = f"{words} of {self.total} rows" if bad else f"The run was stopped after {self.total} rows"
         raise PartialFailureError(
-            f"{words or 'The run was stopped'} of {self.total} rows; see report.outcomes(). {self._advice()}",
+            f"{told}; see report.outcomes(). {self._advice(all_good=not bad)}",
             report=self,
-            delivery=self._delivery(),
+            delivery=self._delivery(all_good=not bad),
         ) from self.stopped_by
 
-    def _delivery(self) -> Delivery:
-        if self.counts[Status.UNKNOWN]:
+    def _delivery(self, *, all_good: bool) -> Delivery:
+        # Stopped behind rows that were all sent to: there is no word for that, and this one asks to look first.
+        if self.counts[Status.UNKNOWN] or (all_good and self.total):
             return Delivery.UNKNOWN
         refused = self.counts[Status.REJECTED] + self.counts[Status.FAILED]
         return Delivery.REJECTED if refused else Delivery.NOT_SENT
 
-    def _advice(self) -> str:
+    def _advice(self, *, all_good: bool) -> str:
+        if all_good and self.total:
+            return "These have had their turn: sending to them again would text people twice. The rest was not read."
+        if all_good:
+            return "Nothing was sent."
         if self.counts[Status.UNKNOWN]:
             return "The unknown ones may have been texted: check the dashboard before sending to them again."
         if self.counts[Status.NOT_SUBMITTED]:

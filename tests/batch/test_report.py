@@ -5,6 +5,7 @@ import json
 import pickle
 
 import pytest
+from attrs import evolve
 
 from faultserver import FaultServer
 from rawserver import answer_all, fake_numbers, raw_server
@@ -56,6 +57,36 @@ async def test_failures_raise_with_the_report_and_say_what_is_known(actions, con
     copy = pickle.loads(pickle.dumps(caught.value))
     assert (str(copy), copy.delivery) == (str(caught.value), delivery)
     assert list(copy.report.outcomes()) == list(report.outcomes())
+
+
+async def test_a_source_that_fails_behind_what_was_sent_is_no_proof_that_nothing_was():
+    """Whoever branches on the delivery may not be told that all is safe to send again, when everybody was texted."""
+
+    def failing():
+        yield from fake_numbers(4)
+        raise OSError
+
+    report = await make_report(contacts=failing())
+    assert report.counts[Status.SENT] == report.total == 4
+    with pytest.raises(PartialFailureError, match=r"4 rows.* twice") as caught:
+        report.raise_for_failures()
+    assert caught.value.delivery is Delivery.UNKNOWN
+    assert caught.value.__cause__ is report.stopped_by
+
+
+async def test_a_run_that_was_stopped_before_anything_was_read_sent_nothing():
+    """No row, no text."""
+    report = evolve(await make_report(contacts=[]), cancelled=True)
+    with pytest.raises(PartialFailureError, match=r"0 rows.*Nothing was sent") as caught:
+        report.raise_for_failures()
+    assert caught.value.delivery is Delivery.NOT_SENT
+
+
+async def test_half_a_character_is_written_as_it_is_known(tmp_path):
+    """What stood in an invalid row may be anything; the table of a send may not fail for it."""
+    report = await make_report(contacts=["x\ud800", *fake_numbers(1)])
+    report.write_csv(tmp_path / "report.csv")
+    assert "x\\ud800" in (tmp_path / "report.csv").read_text("utf-8")
 
 
 async def test_the_cause_of_a_failure_is_what_stopped_the_run():
