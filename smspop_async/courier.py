@@ -25,6 +25,7 @@ import anyio
 import anyio.to_thread
 from attrs import field, frozen
 
+from smspop_async.cancellation import is_cancelled
 from smspop_async.events import Event, Observer, RunFinished, RunStarted, RunStopped, complain
 
 _log = logging.getLogger("smspop_async.events")
@@ -141,8 +142,7 @@ class Courier:
             except Exception as error:  # noqa: BLE001 - an observer must not hurt the run
                 complain(error, letter.event, self._complaints)
             except asyncio.CancelledError as error:
-                this = asyncio.current_task()
-                if this is None or this.cancelling():
+                if is_cancelled():
                     self._let_go()  # the loop is being shut down, or `aclose` has waited long enough
                     raise
                 complain(error, letter.event, self._complaints)

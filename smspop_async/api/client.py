@@ -1,5 +1,6 @@
 """The client of one account: settings in, ``campaigns`` out. It owns one transport and closes it once."""
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -18,6 +19,7 @@ from smspop_async.api.retry import RetryBudget
 from smspop_async.api.submit import Clock, Submitter
 from smspop_async.api.transport import Ssl, Transport, TransportSettings
 from smspop_async.api.wire import CAMPAIGNS, headers
+from smspop_async.cancellation import is_cancelled
 from smspop_async.config import (
     RetryPolicy,
     Timeouts,
@@ -233,7 +235,9 @@ async def _headers(source: TokenSource) -> Mapping[str, str]:
         token = await source()
     except ConfigurationError:
         raise
-    except Exception as error:
+    except (Exception, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError) and is_cancelled():
+            raise
         raise ConfigurationError(
             f"The token provider raised {type(error).__name__}. Nothing was sent."
         ) from error

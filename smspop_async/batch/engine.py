@@ -14,9 +14,11 @@ rest of a source that is known to end is read on, so that every row of it gets i
 Cancellation. All tasks of a run live in one shielded scope, so that a cancellation from outside reaches the
 caller only. The caller (`smspop_async.batch.stream`) then stops the run, waits for the grace, and cancels
 the scope. A worker that is cut off in a request asks the send flag what to write down. Whatever happens,
-`_finish` gives every row that was read an outcome.
+`_finish` gives every row that was read an outcome. A source that is known to end is read to its end before that, unless
+the caller is cancelled once more.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, cast
 
@@ -35,6 +37,7 @@ from smspop_async.batch.pace import Breaker
 from smspop_async.batch.reconcile import Finding, Reconciler
 from smspop_async.batch.recovery import Recovery
 from smspop_async.batch.report import Progress, Report
+from smspop_async.cancellation import is_cancelled
 from smspop_async.config import ReconcilePolicy
 from smspop_async.courier import flush
 from smspop_async.errors import (
@@ -80,6 +83,8 @@ class Run:
             client=client, settings=settings, account=account, stop=self._stop, seq=seq
         )
         self._scope = anyio.CancelScope(shield=True)
+        self._reading = anyio.CancelScope(shield=True)
+        """Around reading on where the workers were cut off before they had."""
         self._intake: ChunkSource | None = None
         self._reconciler = self._make_reconciler(settings.reconcile)
         self.recovery: Recovery | None = None
@@ -107,19 +112,27 @@ class Run:
             with self._scope:
                 await self._guarded(self._work, intake)
         finally:
-            # Whatever breaks on the way out is kept: nobody may wait for the end for ever.
             try:
-                intake.enter_rest()
-            except Exception as crash:  # noqa: BLE001 - as in `_guarded`
-                self.crash = self.crash or crash
-            self._finish()
-            try:
-                with anyio.CancelScope(shield=True):
-                    await self._guarded(intake.aclose)
-                    self._tell_finished()
-                    await flush(self._submitter.observer)
+                if self._scope.cancel_called:
+                    with self._reading:
+                        await self._guarded(intake.read_rest)
             finally:
-                self.finished.set()
+                await self._conclude(intake)
+
+    async def _conclude(self, intake: ChunkSource) -> None:
+        # Whatever breaks on the way out is kept: nobody may wait for the end for ever.
+        try:
+            intake.enter_rest()
+        except Exception as crash:  # noqa: BLE001 - as in `_guarded`
+            self.crash = self.crash or crash
+        self._finish()
+        try:
+            with anyio.CancelScope(shield=True):
+                await self._guarded(intake.aclose)
+                self._tell_finished()
+                await flush(self._submitter.observer)
+        finally:
+            self.finished.set()
 
     def _tell_started(self) -> None:
         settings = self._settings
@@ -161,9 +174,15 @@ class Run:
         """Nobody listens for outcomes one by one any more."""
         self._account.end_telling()
 
-    def cut_off(self) -> None:
-        """End what is in flight now, whatever becomes of it."""
+    def cut_off(self, *, at_once: bool = False) -> None:
+        """End what is in flight now, whatever becomes of it.
+
+        Args:
+            at_once: Whether the rest of the source is not read, either.
+        """
         self._scope.cancel()
+        if at_once:
+            self._reading.cancel()
 
     @property
     def begun(self) -> bool:
@@ -283,6 +302,11 @@ class Run:
         except (Exception, BaseExceptionGroup) as crash:  # noqa: BLE001 - the caller raises it when all is accounted for
             self.crash = self.crash or _alone(crash)
             self.stop()
+        except asyncio.CancelledError as stray:
+            if self._scope.cancel_called or is_cancelled():
+                raise
+            self.crash = self.crash or _left_over(stray)
+            self.stop()
 
     def _finish(self) -> None:
         """Give every row that was read an outcome: the last act of a run."""
@@ -369,8 +393,9 @@ class Run:
             case Rejected(error=error, scope=scope):
                 if scope in (Scope.RUN, Scope.PACE):
                     self.stop(error)
-                # What was refused for a reason that concerns every campaign may be sent when that is put right.
-                again = scope in (Scope.RUN, Scope.PACE)
+                # What was refused for a reason that concerns every campaign may be sent when that is put right, and
+                # what would have been cut in two, but for the stop, can be when the send is resumed.
+                again = scope in (Scope.RUN, Scope.PACE) or (self.stopped and _may_split(verdict, part.chunk))
                 await account.ended(
                     part, Status.REJECTED, str(error), again=again, reason=type(error).__name__
                 )
@@ -417,6 +442,13 @@ class Run:
             await account.settled(part, finding.settlement, finding.detail, notes=notes)
         else:
             await account.ended(part, finding.status, finding.detail, notes=notes)
+
+
+def _left_over(stray: BaseException) -> RuntimeError:
+    """What is raised where a task of somebody else was cancelled that this run had waited for."""
+    crash = RuntimeError("Something that the run waited for was cancelled, and not by who started the run.")
+    crash.__cause__ = stray
+    return crash
 
 
 def _alone(crash: BaseException) -> BaseException:

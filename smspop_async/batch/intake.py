@@ -88,6 +88,9 @@ class ChunkSource(ABC):
         Many rows are given out without a chunk. Neither a chunk nor rows means that there are no more.
         """
 
+    async def read_rest(self) -> None:  # noqa: B027 - most have read all when the first is sent
+        """Enter the rest of a source that ends into the book. Nothing of it is sent."""
+
     @abstractmethod
     def interrupt(self) -> None:
         """Stop waiting for contacts that may never come."""
@@ -169,6 +172,15 @@ class Intake(ChunkSource):
                     break
                 excluded.extend(await self._sort(slab))
             return (self._ready.popleft() if self._ready else None), excluded
+
+    async def read_rest(self) -> None:
+        """Enter the rest of a source that ends into the book."""
+        more = True
+        while more:
+            self._ready.clear()
+            await checkpoint()  # who is in a hurry may end this between two slabs
+            chunk, excluded = await self.next()
+            more = chunk is not None or bool(excluded)
 
     def at_hand(self) -> list[Chunk]:
         """Give out, without waiting, the chunks behind the last one that are ready."""

@@ -295,6 +295,10 @@ class AheadSource(StoredSource):
             self._ready.append(chunk)
         self._last = chunks[-1].seq
 
+    async def read_rest(self) -> None:
+        """Enter the rest of the source into the book, where it was not read to its end."""
+        await self._intake.read_rest()
+
     def interrupt(self) -> None:
         """Stop waiting for contacts that may never come."""
         self._intake.interrupt()

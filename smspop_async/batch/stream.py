@@ -8,6 +8,7 @@ has not, account for every row, and then let the block's own exception go its wa
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -142,7 +143,7 @@ class Batch:
         """
         late = await see_begun(lambda: run.begun)
         if not run.begun and self._intake is not None:
-            run.cut_off()
+            run.cut_off(at_once=True)
             try:
                 with anyio.CancelScope(shield=True):
                     await run.execute(self._intake)
@@ -162,8 +163,8 @@ class Batch:
         except anyio.get_cancelled_exc_class() as cancelled:
             late = cancelled
         if not run.finished.is_set():
-            run.cut_off()
-        return await wait_out(run.finished) or late
+            run.cut_off(at_once=late is not None)
+        return await wait_out(run.finished, partial(run.cut_off, at_once=True)) or late
 
     async def __aexit__(
         self,

@@ -27,8 +27,13 @@ async def see_begun(begun: Callable[[], bool]) -> BaseException | None:
     return late
 
 
-async def wait_out(event: anyio.Event) -> BaseException | None:
-    """Wait for `event` whatever happens, and return the last cancellation that happened meanwhile."""
+async def wait_out(event: anyio.Event, hurry: Callable[[], object] = lambda: None) -> BaseException | None:
+    """Wait for `event` whatever happens, and return the last cancellation that happened meanwhile.
+
+    Args:
+        event: Comes in any case.
+        hurry: Called at each cancellation.
+    """
     late: BaseException | None = None
     while not event.is_set():
         try:
@@ -36,4 +41,5 @@ async def wait_out(event: anyio.Event) -> BaseException | None:
                 await event.wait()
         except anyio.get_cancelled_exc_class() as cancelled:
             late = cancelled
+            hurry()
     return late

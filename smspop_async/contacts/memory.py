@@ -3,6 +3,7 @@
 A failing iterator is kept until the rows that it gave before are handed on, because every row is accounted for.
 """
 
+from asyncio import CancelledError
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Self, cast
@@ -91,7 +92,7 @@ class Pull:
         before = len(rows)
         try:
             rows.extend(islice(self._rows, most))
-        except Exception as error:  # noqa: BLE001 - whatever the caller's iterator raises
+        except (Exception, CancelledError) as error:  # noqa: BLE001 - whatever the caller's iterator raises
             self._count += len(rows) - before
             self._failure = source_failed(self._count, error)
             return False
@@ -127,7 +128,7 @@ class Pull:
             close()
 
 
-def source_failed(count: int, error: Exception) -> ContactSourceError:
+def source_failed(count: int, error: BaseException) -> ContactSourceError:
     """The error for a source that failed behind so many rows; it shows none of them."""
     failure = ContactSourceError(
         f"The source of contacts failed after {count} rows ({type(error).__name__}). Those are accounted for; "

@@ -11,6 +11,7 @@ A source may be endless, slow, wrong or ten million rows long, and it is read in
   in is the caller's own and is left as it is.
 """
 
+import asyncio
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -32,6 +33,7 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import checkpoint
 
+from smspop_async.cancellation import is_cancelled
 from smspop_async.contacts.files import FileRow, check_path, file_rows
 from smspop_async.contacts.memory import Pull, Shape, Slab, source_failed
 from smspop_async.contacts.numbers import InvalidNumber, Normaliser
@@ -395,7 +397,9 @@ class _AsyncRows(ContactRows):
                     yielded = self._clock()
         except StopAsyncIteration:
             self._ended = True
-        except Exception as error:  # noqa: BLE001 - whatever the caller's iterator raises
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                raise
             self._failure = source_failed(self._count, error)
 
     async def aclose(self) -> None:

@@ -2,14 +2,17 @@
 
 import asyncio
 import gc
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import anyio
 import pytest
 
 from endings import cancel_all_but
 from rawserver import answer_all, fake_numbers, raw_server
-from smspop_async import ContactSourceError, ReconcilePolicy, SmsPop, Status
+from smspop_async import ConfigurationError, ContactSourceError, ReconcilePolicy, SmsPop, Status
+from smspop_async.batch.account import Account
 
 pytestmark = pytest.mark.anyio
 
@@ -56,6 +59,123 @@ async def test_past_the_grace_what_is_in_flight_is_unknown():
     assert report.counts[Status.UNKNOWN] == 5
     assert report.counts[Status.UNKNOWN] + report.counts[Status.NOT_SUBMITTED] == report.total
     assert {campaign.status for campaign in report.campaigns} == {Status.UNKNOWN}
+
+
+class Watched:
+    """A list that tells how far it was read."""
+
+    def __init__(self, rows: list[str], at: int = -1, then: Callable[[], object] = lambda: None) -> None:
+        self.rows, self.at, self.then = rows, at, then
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[str]:
+        for count, row in enumerate(self.rows):
+            if count == self.at:
+                self.then()
+            yield row
+
+
+@pytest.mark.parametrize("kind", [list, Watched, ", ".join])
+@pytest.mark.parametrize("grace", [0, 0.05])
+async def test_past_the_grace_a_list_is_read_to_its_end(kind, grace):
+    """Conservation: whoever sends the rest of the list by the report must find all of it there."""
+    arrived = asyncio.Event()
+
+    async def silent(peer, request):
+        arrived.set()
+        await asyncio.Event().wait()
+
+    numbers = fake_numbers(30_000)
+    async with raw_server(silent) as raw, client(raw) as sms:
+        task = asyncio.ensure_future(sms.send(kind(numbers), chunk_size=50, grace=grace, **ARGUMENTS))
+        await arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+    report = caught.value.report
+    assert report.total == 30_000
+    assert (report.counts[Status.UNKNOWN], report.counts[Status.NOT_SUBMITTED]) == (50, 29_950)
+    assert [outcome.phone_number for outcome in report.outcomes()] == numbers
+
+
+async def test_a_second_cancellation_does_not_wait_for_the_rest_of_the_list():
+    """Whoever asks twice leaves at once; what was read is accounted for."""
+    arrived = asyncio.Event()
+
+    async def silent(peer, request):
+        arrived.set()
+        await asyncio.Event().wait()
+
+    async with raw_server(silent) as raw, client(raw) as sms:
+        numbers = Watched(fake_numbers(60_000), at=20_000, then=lambda: task.cancel())  # noqa: PLW0108 - it is made below
+        task = asyncio.ensure_future(sms.send(numbers, chunk_size=50, grace=0, **ARGUMENTS))
+        await arrived.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+    report = caught.value.report
+    assert 20_000 <= report.total < 60_000
+    assert sum(report.counts.values()) == report.total == len(list(report.outcomes()))
+
+
+async def a_cancelled_task():
+    task = asyncio.ensure_future(asyncio.sleep(60))
+    asyncio.get_running_loop().call_soon(task.cancel)
+    await task
+
+
+async def test_a_token_that_somebody_cancelled_is_a_token_that_failed():
+    """The run is stopped with its reason, and has an account of everybody: nobody has cancelled it."""
+    asked = 0
+
+    async def token() -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            await a_cancelled_task()
+        return "1|fake-token"
+
+    async with raw_server(answer_all) as raw, SmsPop(token=token, base_url=raw.base_url) as sms:
+        report = await sms.send(fake_numbers(1_000), chunk_size=10, **ARGUMENTS)
+        assert report.total == 1_000
+        assert isinstance(report.stopped_by, ConfigurationError)
+        assert not report.cancelled
+        asked = 2
+        with pytest.raises(ConfigurationError, match="CancelledError"):
+            await sms.campaigns.create(contacts=fake_numbers(1), name="n", message="Hello!", sender_id="DEMO")
+
+
+async def async_rows():
+    for number in fake_numbers(700):
+        yield number
+    await a_cancelled_task()
+
+
+def sync_rows():
+    yield from fake_numbers(700)
+    raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize("rows", [async_rows, sync_rows])
+async def test_a_source_in_which_somebody_was_cancelled_is_a_source_that_failed(rows):
+    """What it gave before is sent and accounted for, and the report says what ended it."""
+    async with raw_server(answer_all) as raw, client(raw) as sms:
+        report = await sms.send(rows(), chunk_size=100, **ARGUMENTS)
+    assert report.counts[Status.SENT] == report.total == 700
+    assert isinstance(report.stopped_by, ContactSourceError)
+    assert isinstance(report.stopped_by.__cause__, asyncio.CancelledError)
+
+
+async def test_whatever_else_is_cancelled_by_others_is_a_defect_and_no_silent_end():
+    """A worker that ends without a word would leave the rest of the list without an outcome."""
+    async with raw_server(answer_all) as raw, client(raw) as sms:
+        with patch.object(Account, "settled", lambda *_: a_cancelled_task()):
+            with pytest.raises(RuntimeError, match="was cancelled") as caught:
+                await sms.send(fake_numbers(1_000), chunk_size=10, **ARGUMENTS)
+    assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+    assert sum(caught.value.report.counts.values()) == caught.value.report.total == 1_000
 
 
 async def test_a_run_that_waits_for_a_slow_source_leaves_at_once():
