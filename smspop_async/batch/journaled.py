@@ -344,6 +344,7 @@ class AlongSource(ChunkSource):
         self._number = number
         self._stopped = stopped
         self._whole = False
+        self._begun = False
         self.failure: ContactSourceError | None = None
 
     async def next(self) -> tuple[Chunk | None, Excluded | None]:
@@ -355,6 +356,9 @@ class AlongSource(ChunkSource):
         if chunk is not None or excluded:
             try:
                 await self._planner.write([chunk] if chunk is not None else [], excluded)
+                if chunk is not None and not self._begun:
+                    self._begun = True
+                    await self._log.begin_along()
             except JournalError as error:
                 self._log.failed(error)
         elif self.failure is None and not self._stopped():

@@ -303,9 +303,21 @@ class SendLog:
             JournalError: it cannot be written; or the same send is in the journal and not finished, and this one is
                 abandoned.
         """
-        begun_here = frozenset(send for send, log in self._under_way.items() if log.ahead)
-        act = partial(statements.complete, send=self._send, now=self._clock(), besides=begun_here)
-        same = await self._writer.run(act, write_back=True)
+        act = partial(statements.complete, send=self._send, now=self._clock())
+        self._refuse(await self._writer.run(act, write_back=True))
+
+    async def begin_along(self) -> None:
+        """See to it that what begins to be sent, and is written down while it goes out, is not begun already.
+
+        Raises:
+            JournalError: it cannot be told; or a send that begins with the same contacts is not finished, and this one
+                is abandoned.
+        """
+        self._refuse(
+            await self._writer.run(partial(statements.begin_along, send=self._send, now=self._clock()))
+        )
+
+    def _refuse(self, same: statements.Unfinished | None) -> None:
         if same is not None:
             begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(same.begun_at))
             raise JournalError(

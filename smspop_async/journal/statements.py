@@ -7,7 +7,7 @@ results, which are nearly all that is ever ordered, are in `smspop_async.journal
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, partial
 from itertools import chain, islice
 from typing import Final
@@ -76,9 +76,7 @@ class Unfinished:
     begun_at: float
 
 
-def complete(
-    connection: sqlite3.Connection, *, send: int, now: float, besides: Collection[int]
-) -> Unfinished | None:
+def complete(connection: sqlite3.Connection, *, send: int, now: float) -> Unfinished | None:
     """Say that all contacts of a send are written down; where the same send is not finished, abandon this one.
 
     It is the same if it has the same name, text, sender, place and contacts, in the same campaigns.
@@ -87,25 +85,46 @@ def complete(
         connection: The journal.
         send: The send's id.
         now: Seconds since the epoch.
-        besides: Sends that were begun by this process and are under way: who begins one twice at once means to.
 
     Returns:
         The one that is not finished.
     """
-    for other, run, begun_at in connection.execute(_SAME, {"send": send, "bits": SEQ_BITS}).fetchall():
-        if other not in besides:
-            note = f"the same send, {run}, is not finished; nothing of this one went out"
-            mark(connection, send=send, state=SendState.ABANDONED, now=now, note=note)
-            return Unfinished(run=run, begun_at=begun_at)
-    mark(connection, send=send, state=SendState.PLANNED, now=now)
-    return None
+    same = _abandon_for(connection, _SAME, send=send, now=now)
+    if same is None:
+        mark(connection, send=send, state=SendState.PLANNED, now=now)
+    return same
+
+
+def begin_along(connection: sqlite3.Connection, *, send: int, now: float) -> Unfinished | None:
+    """Look whether a send that is written down while it goes out begins as one that is not finished; then abandon it.
+
+    Args:
+        connection: The journal.
+        send: The send's id; its first chunk is written down.
+        now: Seconds since the epoch.
+
+    Returns:
+        The one that is not finished.
+    """
+    return _abandon_for(connection, _SAME_BEGINNING, send=send, now=now)
+
+
+def _abandon_for(connection: sqlite3.Connection, query: str, *, send: int, now: float) -> Unfinished | None:
+    """Abandon a send where another one is found."""
+    found = connection.execute(query, {"send": send, "bits": SEQ_BITS}).fetchone()
+    if found is None:
+        return None
+    run, begun_at = found
+    note = f"the same send, {run}, is not finished; nothing of this one went out"
+    mark(connection, send=send, state=SendState.ABANDONED, now=now, note=note)
+    return Unfinished(run=run, begun_at=begun_at)
 
 
 _SAME: Final = """
-    SELECT other.id, other.run, other.created_at FROM send AS mine JOIN send AS other
+    SELECT other.run, other.created_at FROM send AS mine JOIN send AS other
         ON (other.name, other.message, other.sender_id, other.base_url, other.total)
         = (mine.name, mine.message, mine.sender_id, mine.base_url, mine.total)
-    WHERE mine.id = :send AND other.id < mine.id AND other.state = 'planned'
+    WHERE mine.id = :send AND other.id <> mine.id AND other.state = 'planned'
         AND EXISTS (SELECT 1 FROM chunk WHERE id = (mine.id << :bits) + 1)
         AND EXISTS (
             SELECT 1 FROM chunk WHERE id BETWEEN other.id << :bits AND (other.id + 1 << :bits) - 1
@@ -116,6 +135,18 @@ _SAME: Final = """
             WHERE these.id BETWEEN mine.id << :bits AND (mine.id + 1 << :bits) - 1
                 AND those.numbers IS NOT these.numbers)
     ORDER BY other.id DESC"""
+_SAME_BEGINNING: Final = """
+    SELECT other.run, other.created_at FROM send AS mine JOIN send AS other
+        ON (other.name, other.message, other.sender_id, other.base_url)
+        = (mine.name, mine.message, mine.sender_id, mine.base_url)
+    WHERE mine.id = :send AND other.id < mine.id AND other.state IN ('planned', 'streaming')
+        AND EXISTS (
+            SELECT 1 FROM chunk WHERE id BETWEEN other.id << :bits AND (other.id + 1 << :bits) - 1
+                AND state IN ('planned', 'submitting', 'unknown'))
+        AND (SELECT numbers FROM chunk_contacts WHERE id = (other.id << :bits) + 1)
+            = (SELECT numbers FROM chunk_contacts WHERE id = (mine.id << :bits) + 1)
+    ORDER BY other.id DESC"""
+"""Of a source that may never end, the first campaign is all that can be compared before anything is sent."""
 
 
 def finish(connection: sqlite3.Connection, *, send: int, words: str, now: float) -> None:

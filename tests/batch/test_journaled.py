@@ -703,8 +703,8 @@ async def test_a_journal_that_was_open_stays_open(path):
         with pytest.raises(JournalError, match="in use by this process"):
             await sms.send(fake_numbers(3), journal=path, **SAME)
         async with anyio.create_task_group() as tasks:
-            for _ in range(3):
-                tasks.start_soon(lambda: sms.send(fake_numbers(3), journal=journal, **SAME))
+            for at in range(1, 4):
+                tasks.start_soon(lambda at=at: sms.send(fake_numbers(3, 10 * at), journal=journal, **SAME))
         assert [record.rows for record in await journal.sends()] == [3] * 4
         assert len({record.run for record in await journal.sends()}) == 4
     assert let_go(path)
@@ -724,3 +724,93 @@ async def test_a_bug_in_the_middle_closes_the_journal(path):
             await sms.send(fake_numbers(4), journal=path, chunk_size=2, max_concurrency=1, **SAME)
     assert let_go(path)
     assert list_sends(path)[0].contacts == {ChunkState.UNKNOWN: 2, ChunkState.PLANNED: 2}
+
+
+async def test_a_stop_that_keeps_a_refused_campaign_whole_does_not_refuse_it_for_good(path):
+    """One contact that the API refuses is refused alone, also where a stop came before the campaign could be halved."""
+    arrived, release = asyncio.Event(), asyncio.Event()
+    bad = fake_number(8)
+
+    async def refuse_one(peer: Peer, request: Request) -> None:
+        numbers = sent_numbers(request)
+        if bad in numbers and len(numbers) == 4 and not release.is_set():
+            arrived.set()
+            await release.wait()
+        if bad in numbers:
+            await peer.json(422, '{"success": false, "message": "No", "errors": {"manual_contacts": ["x"]}}')
+        else:
+            await answer_all(peer, request)
+
+    async with raw_server(refuse_one) as raw, client(raw) as sms:
+        sending = asyncio.ensure_future(
+            sms.send(fake_numbers(12), journal=path, chunk_size=4, max_concurrency=1, **SAME)
+        )
+        await arrived.wait()
+        sending.cancel()
+        asyncio.get_running_loop().call_soon(release.set)
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await sending
+        assert caught.value.report.counts[Status.REJECTED] == 4
+        report = await sms.resume(path)
+    assert (report.counts[Status.SENT], report.counts[Status.REJECTED]) == (11, 1)
+    assert [outcome.phone_number for outcome in report.outcomes() if outcome.status is Status.REJECTED] == [
+        bad
+    ]
+    assert list_sends(path)[0].finished
+
+
+@pytest.mark.parametrize("pause", [False, True])
+async def test_the_same_send_begun_twice_at_once_goes_out_once(path, pause):
+    """Somebody clicks twice: the second is told that the first is not finished, whichever of them is planned first."""
+    arrived, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(peer: Peer, request: Request) -> None:
+        arrived.set()
+        await release.wait()
+        await answer_all(peer, request)
+
+    async with raw_server(slow) as raw, client(raw) as sms, SqliteJournal(path) as journal:
+        sends = []
+        for _ in range(2):
+            sends.append(
+                asyncio.ensure_future(sms.send(fake_numbers(6), journal=journal, chunk_size=2, **SAME))
+            )
+            if pause:
+                await arrived.wait()
+        done, (left,) = await asyncio.wait(sends, return_when=asyncio.FIRST_COMPLETED)
+        with pytest.raises(JournalError, match="holds this very send already"):
+            await done.pop()
+        release.set()
+        assert (await left).counts[Status.SENT] == 6
+        people = [number for request in raw.posts for number in sent_numbers(request)]
+    assert Counter(people) == Counter(fake_numbers(6))
+
+
+async def test_a_stream_that_is_started_again_after_a_crash_texts_nobody_twice(path):
+    """Its source may never end, so that what it begins with must do to recognise it."""
+    async with raw_server(answer_all) as raw, client(raw) as sms:
+        arguments = {"journal": path, "chunk_size": 2, "max_concurrency": 1, **SAME}
+
+        async def stream(numbers):
+            async with sms.stream(generator(numbers), **arguments) as batch:
+                async for _ in batch:
+                    pass
+            return batch.report
+
+        async with sms.stream(generator(fake_numbers(40)), **arguments) as batch:
+            async for _ in batch:
+                break
+        (record,) = list_sends(path)
+        with sqlite3.connect(path) as connection:  # as a crash leaves it
+            (last,) = connection.execute("SELECT max(id) FROM chunk").fetchone()
+            connection.execute("UPDATE chunk SET state = 'submitting', changed_at = 1 WHERE id = ?", (last,))
+        connection.close()
+        posts = len(raw.posts)
+        report = await stream(fake_numbers(40))
+        assert isinstance(report.stopped_by, JournalError)
+        assert f"run={record.run!r}" in str(report.stopped_by)
+        assert len(raw.posts) == posts
+        assert list_sends(path)[-1].state is SendState.ABANDONED
+        assert (await stream(fake_numbers(40, start=100))).counts[Status.SENT] == 40  # others
+        await sms.resume(path, run=record.run, resend_unknown=True)
+        assert (await stream(fake_numbers(40))).counts[Status.SENT] == 40  # and when that is finished
