@@ -69,11 +69,14 @@ _BEHIND_NO_DIGIT: Final = re.compile("-(?<![0-9]-)")
 _BARE: Final = re.compile(r"\+?[0-9]+")
 _SCIENTIFIC: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+")
 _EXTENSION: Final = re.compile(
-    r"[0-9)\s][\s,;]*(?:e?xt(?:ensi[oó]n|n)?\.?|x|#|int\.?|anexo)[\s:]*[0-9]+#?", re.IGNORECASE
+    # Begins at a run of blanks, not at each of its blanks, which would be quadratic.
+    r"(?:[0-9)]|(?<![\s,;])\s)[\s,;]*+(?:e?xt(?:ensi[oó]n|n)?\.?|x|#|int\.?|anexo)[\s:]*[0-9]+#?", re.IGNORECASE
 )
 _SECOND_NUMBER: Final = re.compile(r"/[0-9]{1,2}(?:/|$)")
 _BREAKS: Final = "\n\r\x0b\x0c\x85\u2028\u2029"
 _EXPLAINED: Final = frozenset(GAPS + HYPHENS + "+./0123456789")
+_EXPLAINED_UP_TO: Final = 1_000
+"""Characters of a cell up to which it is looked for what is wrong with them: that holds the event loop."""
 _AWKWARD_ROW: Final = 64
 _TWO_DECIMALS: Final = 2
 
@@ -112,6 +115,8 @@ def bare_spelling(value: object) -> str:
         bare = bare.replace("/", "")
     if _BARE.fullmatch(bare):
         return bare
+    if len(text) > _EXPLAINED_UP_TO:
+        raise InvalidNumber(f"too long: {len(text)} characters, a phone number has 9 to 15 digits")
     raise InvalidNumber(_why_not(text, bare))
 
 

@@ -84,6 +84,11 @@ REFUSED = [
     ("0770000001 ext 5", "extension"),
     ("0770000001x5", "extension"),
     ("0770000001#5", "extension"),
+    ("0770000001 , ; ext. 5", "extension"),
+    ("0770000001" + " " * 900 + "x5", "extension"),
+    ("0770000001" + " " * 900 + "y", "letters"),
+    ("0770000001" + " " * 500_000 + "y", "too long: 500011 characters"),  # quadratic, this would take a day
+    ("," * 500_000, "too long: 500000 characters"),
     ("0770000001,5", "comma"),
     ("077000\u200b0001", "U+200B (zero width space)"),
     ("'0770000001", "U+0027 (apostrophe)"),
