@@ -72,15 +72,37 @@ class Finding:
 
 def find(pending: Sequence[Pending], rows: Sequence[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:
     """Match listed campaigns to pending ones: position in `pending` to the rows that bear its token."""
+    wanted = {campaign.part.token: at for at, campaign in enumerate(pending)}
     found: dict[int, list[Mapping[str, Any]]] = {}
     for row in rows:
         name = row.get("name")
-        if not isinstance(name, str) or not name.rstrip().endswith("]"):
-            continue
-        for at, campaign in enumerate(pending):
-            if name.rstrip().endswith(campaign.part.token):
+        if isinstance(name, str):
+            _, bracket, rest = name.rstrip().rpartition("[")
+            if (at := wanted.get(bracket + rest)) is not None:
                 found.setdefault(at, []).append(row)
     return found
+
+
+class _Seen:
+    """The entries of a list that were read, so far as they have ids."""
+
+    def __init__(self) -> None:
+        self._ids: set[object] = set()
+        self.is_moving = False
+        """Whether one came again: the list moves while it is read, so that others may have been passed over."""
+
+    def new(self, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Those that were not read before."""
+        new: list[Mapping[str, Any]] = []
+        for row in rows:
+            key = row.get("id")
+            if isinstance(key, str | int) and key in self._ids:
+                self.is_moving = True
+                continue
+            if isinstance(key, str | int):
+                self._ids.add(key)
+            new.append(row)
+        return new
 
 
 def judge(
@@ -228,18 +250,20 @@ class Reconciler:
         """Read the list once for everybody who is waiting, and schedule the next look of those whose turn it was."""
         wanted = list(self._pending)
         rows: dict[int, list[Mapping[str, Any]]] = {}
+        seen = _Seen()
         whole = True
         hopeless = False
         try:
             async with aclosing(self._pages()) as pages:
                 async for page in pages:
-                    for at, listed in find(wanted, page.rows).items():
+                    for at, listed in find(wanted, seen.new(page.rows)).items():
                         rows.setdefault(at, []).extend(listed)
                     if len(rows) == len(wanted):  # a doubled campaign would be its neighbour in the list
                         break
         except SmsPopError as error:
             whole = False
             hopeless = isinstance(error, AuthenticationError)
+        whole = whole and not seen.is_moving
         for at, pending in enumerate(wanted):
             if pending not in self._pending:
                 continue  # given up meanwhile
@@ -259,7 +283,9 @@ class Reconciler:
     async def _missed(self, pending: Pending, *, whole: bool) -> None:
         pending.looks += whole
         pending.overlooked += not whole
-        due = next(pending.due, None)
+        # Moments that passed while the list was read are not made up for: it may have a thousand pages.
+        now = self._clock()
+        due = next((due for due in pending.due if pending.since + due > now), None)
         if due is not None:
             pending.next_look = pending.since + due
             return

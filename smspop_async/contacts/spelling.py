@@ -70,7 +70,8 @@ _BARE: Final = re.compile(r"\+?[0-9]+")
 _SCIENTIFIC: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?[eE][+-]?[0-9]+")
 _EXTENSION: Final = re.compile(
     # Begins at a run of blanks, not at each of its blanks, which would be quadratic.
-    r"(?:[0-9)]|(?<![\s,;])\s)[\s,;]*+(?:e?xt(?:ensi[oó]n|n)?\.?|x|#|int\.?|anexo)[\s:]*[0-9]+#?", re.IGNORECASE
+    r"(?:[0-9)]|(?<![\s,;])\s)[\s,;]*+(?:e?xt(?:ensi[oó]n|n)?\.?|x|#|int\.?|anexo)[\s:]*[0-9]+#?",
+    re.IGNORECASE,
 )
 _SECOND_NUMBER: Final = re.compile(r"/[0-9]{1,2}(?:/|$)")
 _BREAKS: Final = "\n\r\x0b\x0c\x85\u2028\u2029"

@@ -1,6 +1,7 @@
 """Looking for campaigns of unknown outcome: what is found is proof, what is not found proves nothing."""
 
 import json
+from collections.abc import AsyncGenerator
 
 import anyio
 import pytest
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from faultserver import FaultServer
 from rawserver import fake_numbers, raw_server
 from smspop_async import ReconcilePolicy, RetryPolicy, ServerError, SmsPop, Status
-from smspop_async.batch.reconcile import look_times
+from smspop_async.api.wire import Page
+from smspop_async.batch.chunks import Chunk, Part
+from smspop_async.batch.reconcile import Finding, Reconciler, look_times
 from smspop_async.events import CampaignReconciled
 
 pytestmark = pytest.mark.anyio
@@ -102,6 +105,57 @@ async def test_a_look_that_did_not_see_the_whole_list_does_not_count(listed):
     assert report.counts[Status.UNKNOWN] == 2
     assert all("could not be read" in outcome.detail for outcome in report.outcomes())
     assert len(raw.posts) == 1
+
+
+async def test_the_same_entry_on_two_pages_is_one_campaign():
+    """The list moves on while it is read, since other campaigns go out: what is seen again was not sent again."""
+    report, _ = await hang_up(lambda name: [{"id": 7, "name": name}, {"id": 7, "name": name}])
+    assert report.counts[Status.ACCEPTED] == 2
+    assert not report.discrepancies
+
+
+async def test_a_list_that_moves_while_it_is_read_is_not_whole():
+    """Where an entry comes twice, another may have been passed over: that it was not found does not count."""
+    report, _ = await hang_up(
+        lambda _: [{"id": 1, "name": "x"}, {"id": 2, "name": "y"}, {"id": 1, "name": "x"}]
+    )
+    assert report.counts[Status.UNKNOWN] == 2
+    assert all("could not be read" in outcome.detail for outcome in report.outcomes())
+
+
+async def test_looks_that_were_due_while_the_list_was_read_are_not_made_up_for():
+    """A list of a thousand pages is not read once more for each moment that has passed meanwhile."""
+    now, reads, findings = 0.0, 0, []
+
+    async def pages() -> AsyncGenerator[Page, None]:
+        nonlocal now, reads
+        now += 25
+        reads += 1
+        yield Page(campaigns=[], rows=[], next_query=None, is_last=True)
+
+    async def finish(part: Part, finding: Finding) -> None:
+        findings.append(finding)
+
+    reconciler = Reconciler(
+        policy=ReconcilePolicy(first=2.0, horizon=60.0),
+        pages=pages,
+        clock=lambda: now,
+        normalise=None,
+        finish=finish,
+        capacity=9,
+    )
+    chunk = Chunk(rows=range(1), numbers=fake_numbers(1), text="m")
+    await reconciler.add(Part(seq=1, name="n [r-0001]", token="[r-0001]", chunk=chunk), "why", age=3.0)
+    reconciler.close()
+    now = 6.0  # so that one look is due
+    with anyio.move_on_after(0.2):
+        await reconciler.run()  # it waits for the next moment then
+    assert reads == 1
+    now = 41.0
+    with anyio.move_on_after(0.2):
+        await reconciler.run()
+    assert reads == 2  # 66 s since it was submitted: beyond the horizon
+    assert [finding.detail for finding in findings] == ["why Looked for 2 time(s) in 69 s and not found."]
 
 
 async def test_another_runs_campaign_is_not_taken_for_this_ones():
