@@ -15,6 +15,8 @@ CHUNK_LIMIT: Final = 50_000
 """Contacts in one campaign at most: above, one request body would hold the event loop."""
 _GROUPS_HELD: Final = 64
 """Chunks' worth of rows that may wait in incomplete groups of a template."""
+_TEXTS_HELD: Final = 32_000
+"""Incomplete groups at most: one takes half a kilobyte, whatever the size of a chunk."""
 
 
 @define(kw_only=True)  # not frozen: made for each campaign, at half the cost (measured)
@@ -104,7 +106,7 @@ class Chunker:
         elif full or group is None:
             rest = packed and _piece(packed, len(rows), full, len(rows))
             self._groups[text] = _Group(rows=rows[full:], numbers=list(numbers[full:]), packed=rest)
-        while self._waiting > _GROUPS_HELD * size:
+        while self._waiting > _GROUPS_HELD * size or len(self._groups) > _TEXTS_HELD:
             yield self._take_oldest()
 
     def filling(self, most: int) -> int:

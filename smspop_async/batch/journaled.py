@@ -29,6 +29,8 @@ _KEPT: Final = 250_000
 
 To read one back costs a quarter of what it costs to send it to a server that answers at once (measured).
 """
+_KEPT_CHUNKS: Final = 2_000
+"""Chunks of these at most: each is some objects that Python's collector walks through."""
 _TOGETHER: Final = 50_000
 """Rows that are written down with one order: a transaction costs as much as forty chunks of five hundred."""
 _AT_FIRST: Final = 5
@@ -113,7 +115,7 @@ class Planner:
             self._slabs += 1
             if lines is None:
                 self._note(first, None)
-            elif isinstance(lines, range):
+            elif isinstance(lines, range) and lines.step == 1:
                 self._note(first, lines[0])
             else:
                 for row, line in zip(range(first, first + count), lines, strict=True):
@@ -288,7 +290,8 @@ class AheadSource(StoredSource):
     def _keep(self, chunks: Sequence[Chunk]) -> None:
         """Keep the first chunks of the list in memory, as many as there is room for."""
         for chunk in chunks:
-            if self._kept + len(chunk) > _KEPT or chunk.seq != self._after + 1:
+            full = self._kept + len(chunk) > _KEPT or len(self._ready) >= _KEPT_CHUNKS
+            if full or chunk.seq != self._after + 1:
                 break
             self._kept += len(chunk)
             self._after = chunk.seq

@@ -12,6 +12,7 @@ they are asked for.
 """
 
 import json
+import sys
 import tempfile
 import weakref
 from array import array
@@ -34,6 +35,7 @@ _PAIRS: Final = 2**20
 _LINES: Final = "L"
 _JSON: Final = "J"
 _BYTE: Final = 255
+_AT_ONCE: Final = 10_000
 _TOO_MANY: Final = "the explanation was not kept: the run has too many different ones"
 
 
@@ -130,14 +132,17 @@ class OutcomeBook:
         codes = {status: self._code((status, "")) for status in {*others.values()}}
         column, tally, first, count = self._column, self._tally, rows[0], len(rows)
         end = first + count
-        if rows[-1] != end - 1 or not isinstance(column, bytearray):
+        if rows[-1] != end - 1:
             return False
-        if column.count(0, first, end) == count:  # for the first time
+        if isinstance(column, bytearray) and column.count(0, first, end) == count:  # for the first time
             tally[0] -= count
         else:
             for old, times in Counter(column[first:end]).items():
                 tally[old] -= times
-        column[first:end] = bytes((code,)) * count
+        if isinstance(column, bytearray):
+            column[first:end] = bytes((code,)) * count
+        else:
+            column[first:end] = array(column.typecode, (code,)) * count
         tally[code] += count - len(others)
         for at, status in others.items():
             written = column[first + at] = codes[status]
@@ -163,7 +168,12 @@ class OutcomeBook:
             self._tally[code] += self._tally[0]
             self._tally[0] = 0
         else:
-            self.settle_all([row for row, old in enumerate(column) if old == 0], status, detail)
+            for first in range(0, len(column), _AT_ONCE):
+                piece = column[first : first + _AT_ONCE]
+                if piece.count(0) == len(piece):
+                    self.settle_all(range(first, first + len(piece)), status, detail)
+                else:
+                    self.settle_all([first + at for at, old in enumerate(piece) if old == 0], status, detail)
 
     def slabs(self, after: int) -> Iterator[tuple[int, int, Sequence[int] | None]]:
         """Slabs of rows as they were entered: first row, how many, and their lines if they have any.
@@ -221,9 +231,9 @@ class OutcomeBook:
         self._tally.append(0)
         if isinstance(self._column, bytearray):
             if code > _BYTE:
-                self._column = array("H", array("B", self._column))
+                self._column = _widened(self._column, 1, "H")
         elif code >= 1 << (8 * self._column.itemsize):
-            self._column = array("L", self._column)
+            self._column = _widened(self._column.tobytes(), self._column.itemsize, "L")
         return code
 
     def _keep(self, packed: bytes) -> bytes | tuple[int, int]:
@@ -258,6 +268,18 @@ class OutcomeBook:
         return state
 
 
+def _widened(column: bytes | bytearray, width: int, typecode: str) -> "array[int]":
+    """The same codes in more bytes each, which are put together by slices: one by one, ten million hold the loop."""
+    wide = array(typecode)
+    rows, wider = len(column) // width, wide.itemsize
+    planes = bytearray(rows * wider)
+    for byte in range(width):
+        at, of = (byte, byte) if sys.byteorder == "little" else (wider - 1 - byte, width - 1 - byte)
+        planes[at::wider] = column[of::width]
+    wide.frombytes(planes)
+    return wide
+
+
 def _pack(numbers: Sequence[str]) -> bytes:
     """Write rows as bytes. The first tells the form: lines, or JSON for junk that holds line ends itself."""
     text = "\n".join(numbers)
@@ -275,8 +297,9 @@ def _unpack(packed: bytes) -> list[str]:
 
 
 def _compact(lines: Sequence[int] | None) -> Sequence[int] | None:
-    """Consecutive lines, which is what files have, become a range."""
+    """Lines at one distance from each other, which is what files have, become a range."""
     if not lines:
         return None
-    span = range(lines[0], lines[0] + len(lines))
+    step = max(1, (lines[-1] - lines[0]) // max(1, len(lines) - 1))
+    span = range(lines[0], lines[0] + step * len(lines), step)
     return span if lines[-1] == span[-1] and list(lines) == list(span) else array("L", lines)

@@ -14,6 +14,8 @@ from smspop_async.contacts.columns import CellFinder, as_text, is_missing
 from smspop_async.contacts.files import SUFFIXES
 from smspop_async.errors import ContactSourceError
 
+_ENDING: Final = 1_000
+"""Characters at the end of a text that may be a file's name: a list of millions is not looked through for that."""
 _CELL_TYPES: Final = frozenset({str, int, float, type(None)})
 
 
@@ -164,7 +166,7 @@ def _rows_of(contacts: object) -> Iterable[Any]:
 
 def _pieces(text: str) -> Iterator[str]:
     """The numbers of a comma string, trimmed; one trailing comma is no row."""
-    if text.strip().lower().endswith(SUFFIXES):
+    if text[-_ENDING:].strip().lower().endswith(SUFFIXES):
         raise ContactSourceError(
             "The contacts are text that looks like a file name: pass Path(…) to read a file."
         )

@@ -8,6 +8,7 @@ there is to keeping a sandbox across runs.
 import hmac
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import accumulate
 from typing import Any
 
 from smspop_async.sandbox.magic import MagicTable, magic_among
@@ -116,6 +117,16 @@ class Ledger:
         """Yield the messages to a number, digits only, or all of them, oldest first."""
         for campaign in self.campaigns:
             yield from campaign.messages(to)
+
+    def has_sent(self, count: int, *, to: str | None = None) -> bool:
+        """Tell whether there are so many messages, without making them: it is asked at each campaign.
+
+        Args:
+            count: How many, at least.
+            to: Only those to this number, digits only. None for all.
+        """
+        counts = (campaign.count(to) for campaign in self.campaigns)
+        return any(sent >= count for sent in accumulate(counts))
 
     def set_credits(self, balance: int) -> None:
         """Set the balance."""

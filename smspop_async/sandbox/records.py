@@ -89,6 +89,12 @@ class Campaign:
         """Return the status of one of its recipients."""
         return self.odd.get(number, SENT)
 
+    def count(self, to: str | None = None) -> int:
+        """How many messages `messages` has."""
+        if to is None:
+            return self.total
+        return self.numbers.split(",").count(to) if to in self.numbers else 0
+
     def messages(self, to: str | None = None) -> Iterator[Message]:
         """Yield its messages, in the order of the recipients.
 

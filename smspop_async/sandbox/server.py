@@ -278,8 +278,9 @@ class Sandbox:
         """
         if count < 1:
             raise ConfigurationError("Wait for at least one message.")
+        whom = None if to is None else _digits(to)
         await self._messages_bell.until(
-            lambda: self._gate.closing or len(self.messages(to=to)) >= count, timeout
+            lambda: self._gate.closing or self._ledger.has_sent(count, to=whom), timeout
         )
         found = self.messages(to=to)
         if len(found) < count:

@@ -4,6 +4,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rawserver import fake_number
+from smspop_async.batch import chunks as chunking
 from smspop_async.batch.chunks import Chunk, Chunker
 from smspop_async.batch.naming import CampaignNames, new_run
 from smspop_async.contacts.number_space import Lines
@@ -46,6 +47,16 @@ def test_rows_of_very_many_texts_do_not_pile_up():
         given_out += chunker.feed(f"text {row}", [row], [fake_number(row)])
         assert row + 1 - len(given_out) <= 640
     assert [chunk.rows[0] for chunk in given_out] == list(range(len(given_out)))
+
+
+def test_texts_of_their_own_do_not_pile_up_either(monkeypatch):
+    """Each of them is a group by itself, so that large chunks would hold as many as there are rows."""
+    monkeypatch.setattr(chunking, "_TEXTS_HELD", 10)
+    chunker, given_out = Chunker(50_000), []
+    for row in range(30):
+        given_out += chunker.feed(f"text {row}", [row], [fake_number(row)])
+        assert row + 1 - len(given_out) <= 10
+    assert [chunk.rows[0] for chunk in given_out] == list(range(20))
 
 
 @given(st.integers(2, 50))

@@ -225,15 +225,28 @@ async def test_a_claim_is_on_the_disk_before_its_request_leaves(path, concurrenc
     assert report.counts[Status.SENT] == 60
 
 
-async def test_what_is_not_kept_in_memory_is_read_back(path, monkeypatch):
-    """Of a long list the first chunks are kept, the others come from the journal, each once, in their order."""
-    monkeypatch.setattr(journaled, "_KEPT", 10)
+@pytest.mark.parametrize(("bound", "most"), [("_KEPT", 10), ("_KEPT_CHUNKS", 3)])
+async def test_what_is_not_kept_in_memory_is_read_back(path, monkeypatch, bound, most):
+    """Of a long list the first chunks are kept, the others come from the journal, each once, in their order.
+
+    As many as there is room for, in contacts and in chunks: a list in campaigns of one is many small objects.
+    """
+    kept = []
+    prepare = journaled.AheadSource.prepare
+
+    async def prepared(source, tell):
+        await prepare(source, tell)
+        kept.extend(chunk.seq for chunk in source._ready)
+
+    monkeypatch.setattr(journaled.AheadSource, "prepare", prepared)
+    monkeypatch.setattr(journaled, bound, most)
     monkeypatch.setattr(journaled, "_READ", 3)
     monkeypatch.setattr(journaled, "_TOGETHER", 8)
     server = FaultServer(["422_contacts", "ok", "ok", "422_contacts"])
     async with raw_server(server.script) as raw, client(raw) as sms:
         report = await sms.send(fake_numbers(101), journal=path, chunk_size=4, max_concurrency=2, **SAME)
     assert report.counts[Status.SENT] == 101
+    assert kept == ([1, 2] if bound == "_KEPT" else [1, 2, 3])
     assert server.texted == Counter(fake_numbers(101))
     assert set(list_sends(path)[0].chunks) == {ChunkState.DONE, ChunkState.REPLACED}
 

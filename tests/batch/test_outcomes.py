@@ -2,6 +2,7 @@
 
 import pickle
 import tempfile
+from array import array
 from itertools import chain
 
 import pytest
@@ -124,3 +125,20 @@ def test_numbers_that_are_packed_already(place, width):
     book.settle_rest(Status.SENT, "")
     for each in (book, pickle.loads(pickle.dumps(book))):
         assert [outcome.phone_number for outcome in each.outcomes()] == [*chain(*slabs)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        ([2, 3, 4], range(2, 5)),
+        ([2, 4, 6], range(2, 8, 2)),  # a blank line between each two
+        ([7], range(7, 8)),
+        ([2, 4, 7], array("L", [2, 4, 7])),
+        ([2, 2], array("L", [2, 2])),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_lines_at_one_distance_cost_nothing(lines: list[int] | None, kept: object) -> None:
+    """A file of ten million rows with a blank line behind each has the same account as one without."""
+    assert module._compact(lines) == kept

@@ -105,6 +105,14 @@ class Books(RuleBasedStateMachine):
             assert list(self.ledger.messages(number)) == mine
 
     @invariant()
+    def counting_is_as_good_as_making_them(self):
+        """Whoever waits for messages counts them at each campaign, and gets them once."""
+        for to in (None, "263770000001", "263770009901", "77000000"):
+            there = len(list(self.ledger.messages(to)))
+            assert self.ledger.has_sent(there + 1, to=to) is False
+            assert there == 0 or self.ledger.has_sent(there, to=to)
+
+    @invariant()
     def replaying_makes_the_same_ledger(self):
         """What was told on the way is enough to build the state again, and telling it again is not needed."""
         told = []
