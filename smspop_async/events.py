@@ -8,28 +8,17 @@ is, because an observer may look for it; the event's ``repr``, and so the log, s
 """
 
 import logging
-import re
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping
-from typing import Final, ParamSpec
+from typing import ParamSpec
 
 from attrs import field, frozen
 
-from smspop_async.mask import Redactor
+from smspop_async.mask import mask_name
 
 _log = logging.getLogger("smspop_async.events")
 
-_TOKEN: Final = re.compile(r" \[[a-z2-7]{10}-\d{4,}\]$")
-"""What stands at the end of the name of a run's campaign. It may have seven digits in a row, and no secret."""
-_mask: Final = Redactor()
 _P = ParamSpec("_P")
-
-
-def _shown(name: str) -> str:
-    """The ``repr`` of a name."""
-    token = _TOKEN.search(name)
-    label = name[: token.start()] if token else name
-    return repr(_mask(label) + (token[0] if token else ""))
 
 
 @frozen(kw_only=True)
@@ -38,7 +27,7 @@ class RunStarted:
 
     run: str
     """The token in the names of its campaigns."""
-    name: str = field(repr=_shown)
+    name: str = field(repr=mask_name)
     """What its campaigns are called."""
     resumed: bool = False
     """Whether it goes on with what a journal holds."""
@@ -48,7 +37,7 @@ class RunStarted:
 class CampaignPlanned:
     """Contacts were put together to be one campaign; with a journal, they are about to be written down."""
 
-    name: str = field(repr=_shown)
+    name: str = field(repr=mask_name)
     contacts: int
     run: str = ""
 
@@ -57,7 +46,7 @@ class CampaignPlanned:
 class CampaignSubmitted:
     """A campaign is about to be posted: told once for each request, so again after a `CampaignRetried`."""
 
-    name: str = field(repr=_shown)
+    name: str = field(repr=mask_name)
     contacts: int
     run: str = ""
     """The run that it is part of; "" for ``campaigns.create``, as in all events of campaigns."""
@@ -69,7 +58,7 @@ class CampaignSubmitted:
 class CampaignRetried:
     """A campaign that is proven unsent, or was turned away by a rate limit, will be tried again."""
 
-    name: str = field(repr=_shown)
+    name: str = field(repr=mask_name)
     attempt: int
     """The number of the attempt that failed, from 1."""
     delay: float
@@ -82,7 +71,7 @@ class CampaignRetried:
 class CampaignSettled:
     """What became of a campaign is known, or known to be unknown."""
 
-    name: str = field(repr=_shown)
+    name: str = field(repr=mask_name)
     contacts: int
     outcome: str
     """accepted, rejected, unknown or not_submitted."""
@@ -97,7 +86,7 @@ class CampaignSettled:
 class CampaignSplit:
     """The API refused a campaign for some of its contacts; its halves are submitted instead."""
 
-    name: str = field(repr=_shown)
+    name: str = field(repr=mask_name)
     contacts: int
     run: str = ""
 
@@ -106,7 +95,7 @@ class CampaignSplit:
 class CampaignReconciled:
     """A campaign of unknown outcome was looked for in the list of campaigns."""
 
-    name: str = field(repr=_shown)
+    name: str = field(repr=mask_name)
     looks: int
     found: int
     """How many campaigns of this name there are: 0 proves nothing, above 1 it went out more than once."""

@@ -18,6 +18,8 @@ _SHORT = 8
 _LONGEST = 300
 _SCANNED = 10 * _LONGEST
 """Letters of a text that are looked at: more than are ever shown."""
+_TOKEN = re.compile(r" \[[a-z2-7]{10}-\d{4,}\]$")
+"""What stands at the end of the name of a run's campaign. It may have seven digits in a row, and no secret."""
 
 
 def mask_number(number: object) -> str:
@@ -80,6 +82,16 @@ class Redactor:
                 edges[at + _WINDOW] -= 1
         covered = list(accumulate(edges[:-1]))
         return "".join(_kept(text, covered)) if any(covered) else text
+
+
+_REDACTOR = Redactor()
+
+
+def mask_name(name: str) -> str:
+    """The ``repr`` of the name of a send or campaign: a number in it is masked, the token of its run is not."""
+    token = _TOKEN.search(name)
+    label = name[: token.start()] if token else name
+    return repr(_REDACTOR(label) + (token[0] if token else ""))
 
 
 def _folded(text: str) -> str:

@@ -13,7 +13,7 @@ from attrs import field, fields, frozen
 from cattrs import Converter
 
 from smspop_async.api.shapes import object_in
-from smspop_async.mask import mask_number
+from smspop_async.mask import mask_name, mask_number
 
 
 class Status(StrEnum):
@@ -62,7 +62,7 @@ class Campaign:
     The documented fields are those of the sample reply; `id` is assumed (the document's list shows none).
     """
 
-    name: str = ""
+    name: str = field(default="", repr=mask_name)
     message: str = field(default="", repr=False)
     sender_id: str = ""
     status: str = ""

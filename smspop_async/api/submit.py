@@ -44,7 +44,7 @@ from smspop_async.errors import (
     SmsPopError,
 )
 from smspop_async.events import CampaignRetried, CampaignSubmitted, Observer, is_heard, notify, tell
-from smspop_async.mask import Redactor
+from smspop_async.mask import Redactor, mask_name
 
 _SMALL: Final = 8_192
 """Bytes of a reply, some 150 contacts, below which it is read in the time that waiting for a turn would cost."""
@@ -74,7 +74,7 @@ class Clock:
 class Submission:
     """One campaign, encoded."""
 
-    name: str
+    name: str = field(repr=mask_name)
     body: bytes = field(repr=False)
     numbers: Sequence[str] = field(repr=False)
     message: str = field(repr=False)

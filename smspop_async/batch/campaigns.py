@@ -9,6 +9,7 @@ from attrs import field, frozen
 from smspop_async.api.models import Status, Summary
 from smspop_async.batch.naming import CampaignNames
 from smspop_async.journal.base import Verdict
+from smspop_async.mask import mask_name
 
 _FACTS: Final = 5
 
@@ -17,7 +18,7 @@ _FACTS: Final = 5
 class CampaignOutcome:
     """What became of one campaign of a run."""
 
-    name: str
+    name: str = field(repr=mask_name)
     contacts: int
     status: Status
     """ACCEPTED, REJECTED, UNKNOWN or NOT_SUBMITTED: the campaign's, not its contacts'."""

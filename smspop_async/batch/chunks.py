@@ -11,6 +11,8 @@ from typing import Final
 
 from attrs import define, field
 
+from smspop_async.mask import mask_name
+
 CHUNK_LIMIT: Final = 50_000
 """Contacts in one campaign at most: above, one request body would hold the event loop."""
 _GROUPS_HELD: Final = 64
@@ -53,7 +55,7 @@ class Part:
 
     seq: int
     """Counts the campaigns of a run, from 1."""
-    name: str
+    name: str = field(repr=mask_name)
     token: str
     """The end of the name, by which the campaign is found in the API's list."""
     chunk: Chunk

@@ -10,7 +10,7 @@ from string import Template
 from typing import Any, Final
 
 import anyio
-from attrs import asdict, frozen
+from attrs import asdict, field, frozen
 
 from smspop_async.api.client import ApiClient
 from smspop_async.batch.account import Account, Emit
@@ -30,6 +30,7 @@ from smspop_async.contacts.sources import Contacts, load_suppression, open_rows
 from smspop_async.errors import ConfigurationError
 from smspop_async.journal.base import SendPlan
 from smspop_async.journal.sqlite import SqliteJournal
+from smspop_async.mask import mask_name
 
 _CHOICE = random.SystemRandom()
 _CHUNKS_AHEAD: Final = 4
@@ -43,14 +44,14 @@ JournalLike = str | os.PathLike[str] | SqliteJournal
 class Job:
     """The arguments of `SmsPop.send` and `SmsPop.stream`, checked when it is made."""
 
-    contacts: Contacts
-    message: str | Template
+    contacts: Contacts = field(repr=False)
+    message: str | Template = field(repr=False)
     sender_id: str
-    name: str
+    name: str = field(repr=mask_name)
     chunk_size: int
     max_concurrency: int
     rate_limit: RateLimit | None
-    suppress: Contacts | None
+    suppress: Contacts | None = field(repr=False)
     reconcile: ReconcilePolicy | None
     canary: bool
     adaptive: bool

@@ -14,6 +14,7 @@ from smspop_async.api.models import Status, Summary
 from smspop_async.batch.campaigns import CampaignOutcome
 from smspop_async.batch.outcomes import ContactOutcome
 from smspop_async.errors import Delivery, PartialFailureError, SmsPopError
+from smspop_async.mask import mask_name
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "|", "%")
 """A cell that begins with one of these is run as a formula by a spreadsheet that opens the file."""
@@ -60,7 +61,7 @@ class Report:
 
     run: str
     """The token in the names of the run's campaigns."""
-    name: str
+    name: str = field(repr=mask_name)
     total: int
     """Rows read."""
     counts: Mapping[Status, int]

@@ -26,10 +26,10 @@ class NewSend(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    message: str = Field(min_length=1)
+    message: str = Field(min_length=1, repr=False)
     sender_id: str = Field(min_length=1)
-    name: str = Field("Campaign", min_length=1)
-    contacts: list[str] | list[dict[str, str]]
+    name: str = Field("Campaign", min_length=1, repr=False)
+    contacts: list[str] | list[dict[str, str]] = Field(repr=False)
     """Phone numbers, or rows with a phone number and the fields of the message."""
     personal: bool = False
     """Whether `$field` in the message stands for the field of each row."""
@@ -40,7 +40,7 @@ class SendView(BaseModel):
     """Where a send stands."""
 
     id: str
-    name: str
+    name: str = Field(repr=False)
     state: SendState
     run: str
     expected: int | None

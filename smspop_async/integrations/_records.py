@@ -9,6 +9,7 @@ from attrs import evolve, field, frozen
 from smspop_async.api.models import Status
 from smspop_async.batch.report import Progress, Report
 from smspop_async.errors import SmsPopError
+from smspop_async.mask import mask_name
 
 _RAN_AWAY: Final = "The program that ran this send has ended without finishing it."
 _VOID: Final = (
@@ -38,7 +39,7 @@ class SendStatus:
 
     id: str
     """Names the send to `Sends`; not the token in the names of its campaigns, which is `run`."""
-    name: str
+    name: str = field(repr=mask_name)
     state: SendState = SendState.RUNNING
     run: str = ""
     expected: int | None = None

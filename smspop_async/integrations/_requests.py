@@ -9,6 +9,7 @@ from attrs import field, frozen
 from smspop_async.config import RateLimit
 from smspop_async.errors import ConfigurationError
 from smspop_async.integrations._errors import InvalidSendError
+from smspop_async.mask import mask_name
 
 _FIELDS: Final[Mapping[str, tuple[type, ...]]] = {
     "message": (str,),
@@ -28,7 +29,7 @@ class NewSend:
     message: str | Template = field(repr=False)
     sender_id: str
     contacts: list[Any] = field(repr=False)
-    name: str
+    name: str = field(repr=mask_name)
     rate_limit: RateLimit | None
 
 

@@ -10,6 +10,8 @@ from datetime import datetime
 
 from attrs import field, frozen
 
+from smspop_async.mask import mask_name
+
 SENT = "sent"
 FAILED = "failed"
 
@@ -37,7 +39,7 @@ class Message:
     text: str = field(repr=mask_text)
     """The text, trimmed as Laravel trims every string (assumed)."""
     sender_id: str
-    campaign: str
+    campaign: str = field(repr=mask_name)
     """The name of the campaign it belongs to."""
     campaign_id: int
     status: str
@@ -53,7 +55,7 @@ class Campaign:
     """One accepted campaign."""
 
     id: int
-    name: str
+    name: str = field(repr=mask_name)
     message: str = field(repr=mask_text)
     sender_id: str
     status: str = "approved"

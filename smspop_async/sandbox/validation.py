@@ -13,6 +13,7 @@ from typing import Any, NoReturn, cast
 
 from attrs import field, frozen
 
+from smspop_async.mask import mask_name
 from smspop_async.sandbox.magic import MagicTable, magic_among
 from smspop_async.sandbox.records import mask_text
 
@@ -50,7 +51,7 @@ class InvalidInputError(Exception):
 class Submission:
     """A campaign that passed validation."""
 
-    name: str
+    name: str = field(repr=mask_name)
     message: str = field(repr=mask_text)
     sender_id: str
     numbers: str = field(repr=False)

@@ -12,6 +12,10 @@ from hypothesis import strategies as st
 from faultserver import ACTIONS, FaultServer
 from rawserver import fake_numbers, raw_server, sent_numbers
 from smspop_async import ReconcilePolicy, RetryPolicy, SmsPop, SmsPopError, plan_campaign
+from smspop_async.integrations._fastapi_router import NewSend
+from smspop_async.integrations._requests import new_send
+from smspop_async.integrations.sends import Sends
+from smspop_async.sandbox import Sandbox
 
 pytestmark = pytest.mark.anyio
 
@@ -83,6 +87,33 @@ async def test_an_api_that_quotes_what_was_sent_does_not_get_it_into_an_error(st
             await sms.campaigns.create(name="One", message=MESSAGE, sender_id="DEMO", contacts=NUMBERS)
     assert_discreet(*shown(caught.value))
     assert_discreet(*shown(pickle.loads(pickle.dumps(caught.value))))
+
+
+@pytest.mark.parametrize("written", ["263772345678", "+263 77 234 5678", "0772-345-678"])
+async def test_a_number_in_a_name_is_in_no_repr(written):
+    """A name is the user's own text: every value has it as it was given, and masks a number in it in its repr."""
+    name = f"For {written}"
+    arguments = {"name": name, "message": "Hello!", "sender_id": "DEMO"}
+    async with Sandbox() as sandbox, SmsPop(sandbox.token, base_url=sandbox.api_url) as sms:
+        result = await sms.campaigns.create(**arguments, contacts=NUMBERS)
+        listed = [campaign async for campaign in sms.campaigns.list()]
+        report = await sms.send(NUMBERS, **arguments)
+        async with Sends(sms) as sends:
+            status = await sends.wait(await sends.start(NUMBERS, **arguments))
+        values = [result, result.campaign, *listed, report, *report.campaigns, status]
+        values += [*sandbox.campaigns, *sandbox.messages()]
+    assert report.name == status.name == result.campaign.name == name
+    assert report.campaigns[0].name.startswith(name)
+    for value in values:
+        assert written not in repr(value)
+        assert "For " in repr(value)
+    assert f"[{report.run}-0001]" in repr(report.campaigns[0])
+
+
+def test_what_a_web_app_is_asked_for_hides_it_in_its_repr():
+    """The body of a request can be printed, as FastAPI's models and as the values of other frameworks."""
+    body = {"message": MESSAGE, "sender_id": "DEMO", "contacts": NUMBERS, "name": f"For {NUMBERS[0]}"}
+    assert_discreet(repr(new_send(body)), repr(NewSend(**body)), str(NewSend(**body)))
 
 
 async def test_values_hide_their_secrets_in_their_repr():
