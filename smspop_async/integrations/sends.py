@@ -33,7 +33,7 @@ from smspop_async.batch.report import Report
 from smspop_async.batch.stream import Batch
 from smspop_async.config import RateLimit, ReconcilePolicy
 from smspop_async.contacts.sources import Contacts
-from smspop_async.errors import SmsPopError
+from smspop_async.errors import ConfigurationError, SmsPopError
 from smspop_async.integrations._archive import Archive
 from smspop_async.integrations._errors import SendBusyError, ShuttingDownError, UnknownSendError
 from smspop_async.integrations._feed import SendEvent
@@ -343,9 +343,19 @@ class Sends(KnownSends):
         return archive
 
 
-def _new_id(key: str | None) -> str:
-    """An id that cannot be guessed; the same for the same key."""
-    return secrets.token_hex(10) if key is None else hashlib.sha256(key.encode()).hexdigest()[:20]
+def _new_id(key: object) -> str:
+    """An id that cannot be guessed; the same for the same key.
+
+    Raises:
+        ConfigurationError: the key is blank. It would make one send of all that have it.
+    """
+    if key is None:
+        return secrets.token_hex(10)
+    if not isinstance(key, str) or not key.strip():
+        raise ConfigurationError(
+            "The key of a send (Idempotency-Key) must be a text that is not blank. Leave it out for a send without one."
+        )
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:20]
 
 
 def _length(contacts: object) -> int | None:

@@ -235,6 +235,18 @@ async def test_a_send_from_its_start_to_its_report(http: Client, sandbox: Sandbo
     assert sorted(message.to for message in sandbox.messages()) == NUMBERS
 
 
+@pytest.mark.parametrize("key", ["", "  "])
+async def test_a_blank_key_is_refused(key: str, http: Client, sandbox: Sandbox) -> None:
+    """Two requests with a blank ``Idempotency-Key`` are no double click: both are refused, and say why."""
+    for number in NUMBERS[:2]:
+        new = NEW | {"contacts": [number]}
+        async with http.post("/sends", json=new, headers={"Idempotency-Key": key}) as reply:
+            problem = await reply.json()
+        assert (reply.status, problem["delivery"]) == (422, "not_sent")
+        assert "Idempotency-Key" in problem["detail"]
+    assert sandbox.requests == []
+
+
 async def test_stop_and_resume(sandbox: Sandbox, tmp_path: Path) -> None:
     """A send that is stopped goes on when it is asked to."""
     async with TestClient(TestServer(make_app(sandbox, journal_dir=tmp_path))) as http:

@@ -388,6 +388,18 @@ async def test_the_same_key_starts_one_send(http: aiohttp.ClientSession, sandbox
     assert sorted(message.to for message in sandbox.messages()) == NUMBERS
 
 
+@pytest.mark.parametrize("key", ["", "  "])
+async def test_a_blank_key_is_refused(key: str, http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
+    """Two requests with a blank ``Idempotency-Key`` are no double click: both are refused, and say why."""
+    for number in NUMBERS[:2]:
+        new = NEW | {"contacts": [number]}
+        async with http.post("/sends", json=new, headers={"Idempotency-Key": key}) as reply:
+            problem = await reply.json()
+        assert (reply.status, problem["delivery"]) == (422, "not_sent")
+        assert "Idempotency-Key" in problem["detail"]
+    assert sandbox.requests == []
+
+
 async def test_one_text_for_each_person(http: aiohttp.ClientSession, sandbox: Sandbox) -> None:
     """With ``personal`` the fields of the rows fill the message, and without it a dollar is a dollar."""
     rows = [{"phone_number": NUMBERS[0], "first_name": "Rudo"}]

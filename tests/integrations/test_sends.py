@@ -123,6 +123,19 @@ async def test_the_same_key_is_the_same_send(sends: Sends, sandbox: Sandbox) -> 
     assert other not in ids
 
 
+@pytest.mark.parametrize("key", ["", " \t", 11, b"form-1"])
+async def test_what_names_no_intent_is_no_key(key: Any, sends: Sends) -> None:
+    """A key that is blank, as from a form that forgot it, would make one send of all: it is refused."""
+    with pytest.raises(ConfigurationError, match="key"):
+        await sends.start(people(1), key=key, **WORDS)
+    assert await sends.statuses() == []
+
+
+async def test_a_key_may_be_any_text(sends: Sends) -> None:
+    """The bytes of a header that are no UTF-8 come as lone surrogates from aiohttp."""
+    assert await sends.start(people(1), key="\udcff", **WORDS)
+
+
 async def test_ids_cannot_be_guessed_or_escape(sends: Sends, tmp_path: Path) -> None:
     """An id is long and random, and what is no id is no path."""
     one, two = [await sends.start(people(1), **WORDS) for _ in range(2)]
