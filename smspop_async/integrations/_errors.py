@@ -17,3 +17,7 @@ class ShuttingDownError(SmsPopError):
 
 class InvalidSendError(SmsPopError):
     """The request for a send asks for what cannot be; its text says what."""
+
+
+class SendTooLargeError(InvalidSendError):
+    """The request for a send is larger than the app takes."""

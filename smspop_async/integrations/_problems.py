@@ -36,13 +36,14 @@ from smspop_async.errors import (
 from smspop_async.integrations._errors import (
     InvalidSendError,
     SendBusyError,
+    SendTooLargeError,
     ShuttingDownError,
     UnknownSendError,
 )
 
 MEDIA_TYPE: Final = "application/problem+json"
-_NOT_FOUND, _CONFLICT, _UNPROCESSABLE = HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, 422
-"""422 as a number: its name in `http` changed from one Python to the next."""
+_NOT_FOUND, _CONFLICT, _TOO_LARGE, _UNPROCESSABLE = HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, 413, 422
+"""413 and 422 as numbers: their names in `http` changed from one Python to the next."""
 _UNAVAILABLE, _BAD_GATEWAY, _TIMEOUT = 503, 502, 504
 _RETRY_SOON: Final = 5
 """Seconds, where the network or our own restart is the reason."""
@@ -94,6 +95,7 @@ _KINDS: Final[tuple[tuple[type[SmsPopError], _Kind], ...]] = (
     # From the special to the general: the first that fits counts.
     (UnknownSendError, _Kind(status=_NOT_FOUND)),
     (SendBusyError, _Kind(status=_CONFLICT)),
+    (SendTooLargeError, _Kind(status=_TOO_LARGE)),
     (InvalidSendError, _Kind(status=_UNPROCESSABLE)),
     (ShuttingDownError, _Kind(status=_UNAVAILABLE, retry_after=lambda _: _RETRY_SOON)),
     (ContactSourceError, _Kind(status=_UNPROCESSABLE, more=lambda error: {"line": error.line})),

@@ -23,7 +23,7 @@ from aiohttp import web
 
 from smspop_async.batch.client import SmsPop
 from smspop_async.errors import ConfigurationError, SmsPopError
-from smspop_async.integrations._errors import InvalidSendError, ShuttingDownError
+from smspop_async.integrations._errors import InvalidSendError, SendTooLargeError, ShuttingDownError
 from smspop_async.integrations._feed import event_number
 from smspop_async.integrations._problems import MEDIA_TYPE, problem_of
 from smspop_async.integrations._requests import new_send
@@ -215,11 +215,19 @@ def smspop_routes(*, prefix: str = "/sends", ready: str = "/ready") -> list[web.
     ]
 
 
-async def _start(request: web.Request) -> web.Response:
+async def _read_json(request: web.Request) -> Any:
     try:
-        new = new_send(await request.json())
-    except ValueError:
+        return await request.json()
+    except web.HTTPRequestEntityTooLarge:
+        raise SendTooLargeError(
+            f"The body has more than the {request.client_max_size:,} bytes that this app takes. Nothing was sent."
+        ) from None
+    except (ValueError, RecursionError, LookupError):  # the last is a charset that there is not
         raise InvalidSendError("The body is not JSON.") from None
+
+
+async def _start(request: web.Request) -> web.Response:
+    new = new_send(await _read_json(request))
     try:
         send = await request.config_dict[SENDS].start(
             new.contacts,

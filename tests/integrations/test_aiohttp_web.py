@@ -1,6 +1,7 @@
 """aiohttp.web: the cleanup context, the middleware, the routes and the events, over real sockets."""
 
 import asyncio
+import io
 import json
 import signal
 import socket
@@ -57,8 +58,8 @@ async def welcome(request: web.Request) -> web.Response:
     return web.json_response({"status": result.contacts[0].status})
 
 
-def make_app(sandbox: Sandbox, **settings: Any) -> web.Application:
-    app = web.Application()
+def make_app(sandbox: Sandbox, *, most: int = 1024**2, **settings: Any) -> web.Application:
+    app = web.Application(client_max_size=most)
     setup_smspop(app, token=sandbox.token, base_url=sandbox.api_url, timeout=0.5, **settings)
     app.add_routes([*smspop_routes(), web.post("/welcome/{phone}", welcome)])
     return app
@@ -276,6 +277,7 @@ async def test_one_text_for_each_person(http: Client, sandbox: Sandbox) -> None:
     ("body", "words"),
     [
         ("no JSON", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("[]", "JSON object"),
         ("{}", "message is missing"),
         (json.dumps(NEW | {"chunk_sizes": 3}), "field too many"),
@@ -294,6 +296,29 @@ async def test_what_cannot_be_sent_is_said_at_once(
     assert (reply.status, problem["error"]) == (422, "InvalidSendError")
     assert words in problem["detail"]
     assert sandbox.requests == []
+
+
+async def test_a_body_in_an_unknown_charset_is_not_json(http: Client) -> None:
+    """What cannot be read is refused like any other body that is not JSON."""
+    headers = {"Content-Type": "application/json; charset=klingon"}
+    async with http.post("/sends", data=json.dumps(NEW), headers=headers) as reply:
+        assert (reply.status, (await reply.json())["detail"]) == (422, "The body is not JSON.")
+
+
+@pytest.mark.parametrize(("most", "status"), [(1024**2, 413), (16 * 1024**2, 202)])
+async def test_a_list_too_long_for_the_app_is_a_problem_too(most: int, status: int, sandbox: Sandbox) -> None:
+    """An app takes a body of 1 MiB unless the app says otherwise: a larger one is refused with what to do."""
+    body = json.dumps(NEW | {"contacts": [f"26377{number:07}" for number in range(100_000)]})
+    async with (
+        TestClient(TestServer(make_app(sandbox, most=most))) as http,
+        http.post("/sends", data=io.BytesIO(body.encode())) as reply,
+    ):
+        answer = await reply.json()
+        assert reply.status == status
+        if status == 413:
+            assert (answer["error"], answer["delivery"]) == ("SendTooLargeError", "not_sent")
+            assert "1,048,576 bytes" in answer["detail"]
+            assert sandbox.requests == []
 
 
 async def test_readiness(http: Client) -> None:
