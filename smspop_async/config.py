@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, TypeGuard
 from urllib.parse import urlsplit
 
@@ -28,6 +29,8 @@ BASE_URL_VARIABLE = "SMSPOP_BASE_URL"
 TokenSource = str | Callable[[], Awaitable[str]]
 """A token, or an async callable that gives the one to use now (rotation)."""
 
+_LONGEST = 64
+"""Bits of a whole number that is shown."""
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/|=-]+")
 
 
@@ -35,26 +38,47 @@ class PlaintextTokenWarning(UserWarning):
     """The token travels unencrypted: the base URL is plain ``http`` to a host that is not this machine."""
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_number(value: object) -> TypeGuard[float]:
+    """Tell whether `value` is a number that a clock can take: neither NaN nor endless."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    except OverflowError:  # a whole number that no float is large enough for
+        return False
+
+
+def _told(value: object) -> str:
+    """A value as an error tells it; Python does not write out a whole number of thousands of digits."""
+    return "too large" if isinstance(value, int) and value.bit_length() > _LONGEST else repr(value)
 
 
 # The settings come from users, so their types are checked too: the annotations promise nothing at run time.
 
 
 def _positive(_: object, attribute: "Attribute[Any]", value: object) -> None:
-    if not _is_number(value) or not value > 0:
-        raise ConfigurationError(f"{attribute.name} must be a number above 0; it is {value!r}.")
+    if not is_number(value) or not value > 0:
+        raise ConfigurationError(f"{attribute.name} must be a number above 0; it is {_told(value)}.")
 
 
 def _positive_or_none(_: object, attribute: "Attribute[Any]", value: object) -> None:
-    if value is not None and (not _is_number(value) or not value > 0):
-        raise ConfigurationError(f"{attribute.name} must be above 0, or None for no limit; it is {value!r}.")
+    if value is not None and (not is_number(value) or not value > 0):
+        raise ConfigurationError(
+            f"{attribute.name} must be a number above 0, or None for no limit; it is {_told(value)}."
+        )
 
 
 def _not_negative(_: object, attribute: "Attribute[Any]", value: object) -> None:
-    if not _is_number(value) or not value >= 0:
-        raise ConfigurationError(f"{attribute.name} must be 0 or a number above; it is {value!r}.")
+    if not is_number(value) or not value >= 0:
+        raise ConfigurationError(f"{attribute.name} must be 0 or a number above; it is {_told(value)}.")
+
+
+def check_grace(grace: object) -> None:
+    """Refuse what is no time that campaigns under way may still take. It may be endless: requests are not.
+
+    Raises:
+        ConfigurationError: and what it is.
+    """
+    if grace != inf and (not is_number(grace) or not grace >= 0):
+        raise ConfigurationError(f"grace must be 0 seconds or more; it is {_told(grace)}.")
 
 
 def is_count(value: object) -> TypeGuard[int]:
@@ -64,7 +88,7 @@ def is_count(value: object) -> TypeGuard[int]:
 
 def _at_least_one(_: object, attribute: "Attribute[Any]", value: object) -> None:
     if not is_count(value):
-        raise ConfigurationError(f"{attribute.name} must be a whole number from 1; it is {value!r}.")
+        raise ConfigurationError(f"{attribute.name} must be a whole number from 1; it is {_told(value)}.")
 
 
 @frozen(kw_only=True)
@@ -109,8 +133,8 @@ class Timeouts:
     """Seconds a request may take; the clock starts when the request leaves our own queue.
 
     `connect` is for a new connection, `read` for the reply to begin and for each further piece of it, `total` for
-    everything. The defaults outlast the 60-100 s after which gateways give up, so that their answer is seen and not
-    guessed (measured with nginx and PHP-FPM).
+    everything; None is no limit. The defaults outlast the 60-100 s after which gateways give up, so that their answer
+    is seen and not guessed (measured with nginx and PHP-FPM).
     """
 
     connect: float | None = field(default=15.0, validator=_positive_or_none)
@@ -124,8 +148,11 @@ class Timeouts:
         Raises:
             ConfigurationError: `seconds` is not above 0.
         """
-        if not _is_number(seconds) or not seconds > 0:
-            raise ConfigurationError(f"timeout must be above 0 seconds; it is {seconds!r}.")
+        if not is_number(seconds) or not seconds > 0:
+            raise ConfigurationError(
+                f"timeout must be a number of seconds above 0; it is {_told(seconds)}. "
+                "For no limit give Timeouts(connect=None, read=None, total=None)."
+            )
         return cls(connect=min(15.0, seconds), read=seconds, total=seconds)
 
 

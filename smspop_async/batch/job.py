@@ -23,7 +23,7 @@ from smspop_async.batch.journaled import AheadSource, AlongSource, Keeper, Plann
 from smspop_async.batch.naming import new_run
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.batch.sorting import Sorter
-from smspop_async.config import RateLimit, ReconcilePolicy
+from smspop_async.config import RateLimit, ReconcilePolicy, check_grace
 from smspop_async.contacts.numbers import Normaliser
 from smspop_async.contacts.roster import Roster
 from smspop_async.contacts.sources import Contacts, load_suppression, open_rows
@@ -91,8 +91,7 @@ def check_pace(
     check_count("max_concurrency", max_concurrency, 1_000)
     _check_kind("rate_limit", rate_limit, RateLimit)
     _check_kind("reconcile", reconcile, ReconcilePolicy)
-    if not grace >= 0:
-        raise ConfigurationError(f"grace must be 0 seconds or more; it is {grace!r}.")
+    check_grace(grace)
 
 
 def journal_of(value: JournalLike | None) -> SqliteJournal:

@@ -31,7 +31,7 @@ import anyio
 from smspop_async.batch.client import SmsPop
 from smspop_async.batch.report import Report
 from smspop_async.batch.stream import Batch
-from smspop_async.config import RateLimit, ReconcilePolicy
+from smspop_async.config import RateLimit, ReconcilePolicy, check_grace, is_number
 from smspop_async.contacts.sources import Contacts
 from smspop_async.errors import ConfigurationError, SmsPopError
 from smspop_async.integrations._archive import Archive
@@ -81,6 +81,9 @@ class Sends(KnownSends):
         interval: Seconds between two events of progress, at least.
         history: Events of a send that are kept for listeners that come back.
         keep: Ended sends whose events are remembered; without a `journal_dir`, whose reports are.
+
+    Raises:
+        ConfigurationError: `grace` or `interval` is no number of seconds.
     """
 
     def __init__(
@@ -93,6 +96,9 @@ class Sends(KnownSends):
         history: int = 128,
         keep: int = 100,
     ) -> None:
+        check_grace(grace)
+        if not is_number(interval) or not interval > 0:
+            raise ConfigurationError(f"interval must be a number of seconds above 0; it is {interval!r}.")
         super().__init__(interval=interval)
         self._sms = sms
         self._grace = grace

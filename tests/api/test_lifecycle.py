@@ -372,6 +372,8 @@ def test_token_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     [
         ("max_connections", 0), ("max_connections", True), ("max_connections", 1.5), ("timeout", 0),
         ("timeout", -1), ("timeout", float("nan")), ("timeout", "5"), ("timeout", True),
+        ("timeout", float("inf")), ("timeout", 10**400),
+        ("timeout", aiohttp.ClientTimeout(total=float("inf"))),
         ("default_region", "Zimbabwe"), ("proxy", "not a url"), ("proxy", "socks5://x:1"), ("proxy", 5),
         ("proxy", "http://x:99999"), ("proxy", f"://user:{TOKEN}@x"), ("session", object()),
         ("retry", 3), ("on_event", 5), ("on_event", "print"),
@@ -400,12 +402,28 @@ def test_malformed_setting_is_refused(name: str, value: object) -> None:
         lambda: Timeouts(connect=0),
         lambda: Timeouts(read="5"),
         lambda: Timeouts(total=-1),
+        lambda: RetryPolicy(initial_backoff=float("inf")),
+        lambda: RetryPolicy(max_backoff=10**400),
+        lambda: RetryPolicy(max_retry_after=10**5000),
+        lambda: ReconcilePolicy(first=float("inf")),
+        lambda: ReconcilePolicy(horizon=float("inf")),
     ],
 )
 def test_malformed_policy_is_refused(make: Callable[[], object]) -> None:
     """Policies refuse senseless values as settings do: by ConfigurationError, the one class to catch."""
     with pytest.raises(ConfigurationError):
         make()
+
+
+@pytest.mark.parametrize("limit", ["connect", "read", "total"])
+@pytest.mark.parametrize("endless", [float("inf"), 10**400])
+def test_no_limit_is_none(limit: str, endless: float) -> None:
+    """No clock takes an endless number: it is refused, and the error says what is written instead."""
+    with pytest.raises(ConfigurationError, match=f"{limit} must be .* None for no limit"):
+        Timeouts(**{limit: endless})
+    with pytest.raises(ConfigurationError, match="total=None"):
+        SmsPop(TOKEN, timeout=endless)
+    assert getattr(SmsPop(TOKEN, timeout=Timeouts(**{limit: None})).submitter.timeouts, limit) is None
 
 
 def test_forms_of_timeout() -> None:

@@ -41,7 +41,7 @@ def test_without_a_limit_nobody_waits():
     assert [pacer.reserve(0, 500) for _ in range(3)] == [0, 0, 0]
 
 
-@pytest.mark.parametrize("wrong", [0, -1, float("nan")])
+@pytest.mark.parametrize("wrong", [0, -1, float("nan"), float("inf"), 10**400])
 @pytest.mark.parametrize("which", ["contacts_per_second", "requests_per_second"])
 def test_a_rate_that_is_not_above_zero_is_refused(which, wrong):
     """The error names the setting."""

@@ -269,6 +269,8 @@ async def test_a_send_without_a_limit_is_resumed_without_one(path):
         {"reconcile": 60},
         {"grace": -1},
         {"grace": float("nan")},
+        {"grace": None},
+        {"grace": "1"},
     ],
 )
 async def test_settings_that_make_no_sense_are_refused(path, wrong):

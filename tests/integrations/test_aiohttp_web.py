@@ -130,6 +130,13 @@ async def test_a_wrong_setting_keeps_the_app_from_starting(monkeypatch: pytest.M
         await TestServer(app).start_server()
 
 
+@pytest.mark.parametrize("grace", ["x", -1, float("nan")])
+async def test_a_wrong_grace_keeps_the_app_from_starting(grace: Any, sandbox: Sandbox) -> None:
+    """It is the app's own mistake: no request is told that it was the client's."""
+    with pytest.raises(ConfigurationError, match="grace"):
+        await TestServer(make_app(sandbox, grace=grace)).start_server()
+
+
 async def test_the_sandbox_starts_with_the_app(monkeypatch: pytest.MonkeyPatch) -> None:
     """``sandbox=True`` needs no token and texts nobody."""
     monkeypatch.delenv("SMSPOP_TOKEN", raising=False)

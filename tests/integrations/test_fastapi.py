@@ -104,6 +104,15 @@ async def test_a_wrong_setting_keeps_the_app_from_starting(monkeypatch: pytest.M
             pass
 
 
+@pytest.mark.parametrize("grace", ["x", -1, float("nan")])
+async def test_a_wrong_grace_keeps_the_app_from_starting(grace: Any, sandbox: Sandbox) -> None:
+    """It is the app's own mistake: no request is told that it was the client's."""
+    app = make_app(sandbox, grace=grace)
+    with pytest.raises(ConfigurationError, match="grace"):
+        async with app.router.lifespan_context(app):
+            pass
+
+
 async def test_a_lifespan_of_ones_own(sandbox: Sandbox) -> None:
     """The app's own lifespan is within: it has the client at its beginning and at its end, and its state arrives."""
     seen: list[Any] = []

@@ -123,6 +123,18 @@ async def test_the_same_key_is_the_same_send(sends: Sends, sandbox: Sandbox) -> 
     assert other not in ids
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"grace": value} for value in ("x", None, -1, float("nan"), 10**400)]
+    + [{"interval": value} for value in ("x", None, 0, float("nan"), float("inf"))],
+    ids=str,
+)
+async def test_a_setting_that_makes_no_sense_is_refused(wrong: Any, sms: SmsPop) -> None:
+    """It is refused when they are made, and blamed on no request."""
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        Sends(sms, **wrong)
+
+
 @pytest.mark.parametrize("key", ["", " \t", 11, b"form-1"])
 async def test_what_names_no_intent_is_no_key(key: Any, sends: Sends) -> None:
     """A key that is blank, as from a form that forgot it, would make one send of all: it is refused."""
