@@ -16,6 +16,7 @@ from typing import Any, Literal, TypedDict, Unpack
 
 from attrs import frozen
 
+from smspop_async.config import is_number
 from smspop_async.errors import ConfigurationError
 
 Endpoint = Literal["POST", "GET"]
@@ -191,6 +192,9 @@ def _check(kind: FaultKind, parameters: Mapping[str, Any]) -> None:
         raise ConfigurationError(f"The status of a fault is {_LOWEST_STATUS} to {_HIGHEST_STATUS}.")
     if not 0 <= seconds <= _LONGEST:
         raise ConfigurationError(f"The seconds of a fault are 0 to {_LONGEST}.")
+    wait = parameters.get("retry_after")
+    if not (wait is None or isinstance(wait, str) or is_number(wait)):
+        raise ConfigurationError("The retry_after of a fault is a number of seconds, or a text.")
     for name in ("retry_after", "location"):
         if not _HEADER_VALUE.fullmatch(str(parameters.get(name, ""))):
             raise ConfigurationError(f"The {name} of a fault goes into a header: use visible ASCII.")

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self, Unpack, overload
+from typing import Literal, Self, Unpack, cast, overload
 
 import anyio
 from aiohttp import web
 
+from smspop_async.config import is_number
 from smspop_async.errors import ConfigurationError
 from smspop_async.sandbox.app import CampaignApi, json_errors, log
 from smspop_async.sandbox.bell import Bell
@@ -59,7 +60,7 @@ class Sandbox:
         clock: Tells the time, with its time zone.
 
     Raises:
-        ConfigurationError: The host is not loopback, or a number is out of its range.
+        ConfigurationError: The host is not loopback, a number is out of its range, or senders is no list of texts.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Sandbox:
         self._given_token = token
         self._ledger = Ledger(
             token=token or f"1|{self._make_secret()}",
-            senders=senders,
+            senders=_checked_senders(senders),
             credits=credits,
             clock=clock,
             make_secret=self._make_secret,
@@ -449,10 +450,24 @@ class Sandbox:
         return "".join(self._random.choices(_TOKEN_LETTERS, k=_TOKEN_LENGTH))
 
 
-def _check_least(least: int, **values: float) -> None:
+def _check_least(least: int, **values: object) -> None:
     for name, value in values.items():
-        if not value >= least:
+        if not is_number(value) or not value >= least:
             raise ConfigurationError(f"{name} must be {least} or more.")
+
+
+def _checked_senders(senders: object) -> list[str]:
+    """The sender IDs in `senders`.
+
+    Raises:
+        ConfigurationError: It is no list of texts. One text would be a sender ID of each of its letters.
+    """
+    if isinstance(senders, Iterable) and not isinstance(senders, str | bytes):
+        given = list(cast("Iterable[object]", senders))
+        texts = [sender for sender in given if isinstance(sender, str) and sender]
+        if len(texts) == len(given):
+            return texts
+    raise ConfigurationError("senders must be a list of sender IDs, for example senders=['SHOP'].")
 
 
 def _digits(number: str) -> str:

@@ -273,6 +273,7 @@ def test_the_markers_of_module_class_and_test_add_up(suite: Suite) -> None:
 MISTAKES = {
     "smspop(10)": "pytest.mark.smspop takes keywords",
     "smspop(credit=10)": "ConfigurationError: pytest.mark.smspop:*credit*",
+    "smspop(senders='SHOP')": "ConfigurationError: senders must be a list of sender IDs",
     "smspop(credits=-1)": "ConfigurationError: credits must be 0 or more",
     "smspop(fault='rate_limted')": "ConfigurationError: There is no such kind of fault",
     "smspop(fault={'times': 2})": "ConfigurationError: A fault that is a mapping has a kind",

@@ -189,6 +189,7 @@ async def test_tokens(caller, control):
         ("POST", "faults", {"kind": 422, "errors": {"name": "No."}}),
         ("POST", "faults", {"kind": 422, "errors": {"name": [1]}}),
         ("POST", "faults", {"kind": 503, "unheard": 1}),
+        ("POST", "faults", {"kind": 429, "retry_after": 10**400}),
         ("POST", "credits", {"credits": -1}),
         ("POST", "credits", {"credits": 10**12 + 1}),
         ("POST", "credits", {"credits": "1"}),
@@ -205,6 +206,15 @@ async def test_what_cannot_be_understood_is_a_400(control, sandbox, method, path
     assert (answer.status, answer.json["success"]) == (400, False)
     assert answer.json["message"]
     assert (sandbox.faults, sandbox.credits) == ([], 1_000_000)
+
+
+async def test_an_endless_wait_is_a_400(control, sandbox):
+    """It could not be told in JSON."""
+    for wait in (b"1e400", b"-1e400"):
+        answer = await control("POST", "faults", data=b'{"kind": 429, "retry_after": ' + wait + b"}")
+        assert answer.status == 400
+        assert "retry_after" in answer.json["message"]
+    assert sandbox.faults == []
 
 
 @pytest.mark.parametrize("body", [b"{", b"NaN", b"\xff", b"[" * 100_000])

@@ -355,6 +355,8 @@ async def test_seeded_sandboxes_agree():
         (503, {"times": 0}, "at least once"),
         (503, {"endpoint": "PUT"}, "endpoint"),
         (503, {"retry_after": "1\r\nX: y"}, "visible ASCII"),
+        (503, {"retry_after": float("inf")}, "number of seconds"),
+        (503, {"retry_after": float("nan")}, "number of seconds"),
         (301, {"location": "\u00e9"}, "visible ASCII"),
     ],
 )

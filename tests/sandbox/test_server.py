@@ -51,6 +51,22 @@ def test_settings_out_of_range_are_refused(setting):
         Sandbox(**{setting: -1})
 
 
+@pytest.mark.parametrize("wrong", [float("inf"), float("nan"), "1", None])
+@pytest.mark.parametrize("setting", ["credits", "latency"])
+def test_an_amount_is_a_number(setting, wrong):
+    """An endless balance could not be told in JSON, and an endless latency is no sandbox."""
+    with pytest.raises(ConfigurationError, match=setting):
+        Sandbox(**{setting: wrong})
+
+
+@pytest.mark.parametrize("senders", ["SHOP", b"SHOP", ["SHOP", 7], [""], 7, None])
+def test_senders_are_a_list_of_texts(senders):
+    """One text is not taken apart into sender IDs of one letter."""
+    with pytest.raises(ConfigurationError, match=r"senders=\['SHOP'\]"):
+        Sandbox(senders=senders)
+    assert Sandbox(senders=iter(["SHOP"])).senders == ("SHOP",)
+
+
 async def test_a_taken_port_is_named(sandbox):
     """Two sandboxes on one port: the second says so and stays closed."""
     port = int(sandbox.inbox_url.rstrip("/").rpartition(":")[2])
