@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
+from smspop_async.errors import ConfigurationError
+from smspop_async.sandbox import FaultKind
+
 FaultWord = Literal[
     "account_inactive",
     "content_rejected",
@@ -43,5 +46,17 @@ FAULT_WORDS: Final[Mapping[str, tuple[int | str, Mapping[str, Any]]]] = MappingP
 
 
 def in_words_of_the_sandbox(fault: str | int) -> tuple[int | str, Mapping[str, Any]]:
-    """Return kind and parameters of a fault; what is no `FaultWord` is taken for a kind or a status."""
-    return FAULT_WORDS.get(str(fault), (fault, {}))
+    """Return kind and parameters of a fault; what is no `FaultWord` is taken for a kind or a status.
+
+    Raises:
+        ConfigurationError: it is none of these.
+    """
+    word = str(fault)
+    if word in FAULT_WORDS:
+        return FAULT_WORDS[word]
+    if not isinstance(fault, int) and word not in set(FaultKind):
+        raise ConfigurationError(
+            f"There is no such kind of fault. Use one of the words {', '.join(FAULT_WORDS)}; an HTTP status; "
+            f"or one of the sandbox's own kinds: {', '.join(FaultKind)}."
+        )
+    return fault, {}

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from anyio.from_thread import start_blocking_portal
@@ -13,7 +13,7 @@ from smspop_async import ConfigurationError, RetryPolicy, SmsPop, Status
 from smspop_async.integrations.pytest_differences import Inbox, Wanted
 from smspop_async.integrations.pytest_faults import FAULT_WORDS, FaultWord, in_words_of_the_sandbox
 from smspop_async.integrations.pytest_sandbox import running_sandbox
-from smspop_async.sandbox import Message, RecordedRequest, Sandbox
+from smspop_async.sandbox import FaultKind, Message, RecordedRequest, Sandbox
 from smspop_async.sync import run
 
 ONE, TWO, THREE = "263770000001", "263770000002", "263770000003"
@@ -174,6 +174,16 @@ def test_every_word_is_a_fault_of_the_sandbox() -> None:
     assert len(sandbox.faults) == len(FAULT_WORDS)
     assert in_words_of_the_sandbox(503) == (503, {})
     assert in_words_of_the_sandbox("latency") == ("latency", {})
+
+
+@pytest.mark.parametrize("slip", ["rate_limted", "", None])
+def test_a_word_that_there_is_not_is_answered_with_those_that_there_are(slip: Any) -> None:
+    """The words of the documentation come first, and the sandbox's own kinds behind them."""
+    with pytest.raises(ConfigurationError, match="no such kind of fault") as caught:
+        in_words_of_the_sandbox(slip)
+    said = str(caught.value)
+    assert all(word in said for word in (*FAULT_WORDS, *FaultKind))
+    assert said.index("rate_limited") < said.index(FaultKind.STATUS)
 
 
 @pytest.mark.anyio
