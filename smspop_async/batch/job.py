@@ -23,10 +23,11 @@ from smspop_async.batch.journaled import AheadSource, AlongSource, Keeper, Plann
 from smspop_async.batch.naming import new_run
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.batch.sorting import Sorter
+from smspop_async.batch.suppression import read_roster
 from smspop_async.config import RateLimit, ReconcilePolicy, check_grace
 from smspop_async.contacts.numbers import Normaliser
 from smspop_async.contacts.roster import Roster
-from smspop_async.contacts.sources import Contacts, load_suppression, open_rows
+from smspop_async.contacts.sources import Contacts, open_rows
 from smspop_async.errors import ConfigurationError
 from smspop_async.journal.base import SendPlan
 from smspop_async.journal.sqlite import SqliteJournal
@@ -216,7 +217,7 @@ async def open_roster(suppress: Contacts | None, normaliser: Normaliser) -> Rost
     """
     if suppress is None:
         return Roster()
-    return await anyio.to_thread.run_sync(lambda: Roster(load_suppression(suppress, normaliser)))
+    return await anyio.to_thread.run_sync(read_roster, suppress, normaliser)
 
 
 def _check_kind(setting: str, value: object, kind: type) -> None:

@@ -11,9 +11,9 @@ from smspop_async.batch.chunks import CHUNK_LIMIT, Chunker
 from smspop_async.batch.intake import check_count, check_run
 from smspop_async.batch.outcomes import OutcomeBook
 from smspop_async.batch.sorting import Excluded, Sorted, Sorter
+from smspop_async.batch.suppression import read_roster
 from smspop_async.contacts.numbers import Normaliser
-from smspop_async.contacts.roster import Roster
-from smspop_async.contacts.sources import Contacts, Slab, load_suppression, read_slabs
+from smspop_async.contacts.sources import Contacts, Slab, read_slabs
 from smspop_async.mask import mask_number
 from smspop_async.message import MessageCost, measure
 
@@ -86,7 +86,7 @@ def plan_campaign(
     check_run(name="plan", message=message, sender_id="plan")
     check_count("chunk_size", chunk_size, CHUNK_LIMIT)
     normaliser = Normaliser(default_region)
-    roster = Roster(load_suppression(suppress, normaliser)) if suppress is not None else Roster()
+    roster = read_roster(suppress, normaliser)
     book, chunker = OutcomeBook(), Chunker(chunk_size, packs=False)
     sorter = Sorter(message=message, normaliser=normaliser, roster=roster, chunker=chunker, book=book)
     tally = _Tally(message)

@@ -5,6 +5,7 @@ import itertools
 import json
 import time
 from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from string import Template
 
@@ -91,6 +92,42 @@ async def test_a_suppression_list_that_cannot_be_understood_stops_everything(tmp
         with pytest.raises(ContactSourceError, match=r"missing\.csv"):
             await sms.send(Path("missing.csv"), message="Hello!", sender_id="DEMO")
     assert raw.requests == []
+
+
+async def opted_out() -> AsyncIterator[str]:
+    yield fake_number(1)
+
+
+def half_a_list() -> Iterator[str]:
+    yield from fake_numbers(2)
+    raise OSError("the database went away")
+
+
+@pytest.mark.parametrize(
+    ("suppress", "error", "words"),
+    [
+        (opted_out, ConfigurationError, "suppress takes no async iterable: read it first"),
+        (
+            half_a_list,
+            ContactSourceError,
+            r"suppression list failed while it was read \(OSError\). Nothing was sent",
+        ),
+        (lambda: 7, ContactSourceError, "suppression list cannot be read.*from int"),
+        (lambda: Path("missing.txt"), ContactSourceError, r"suppression list cannot be read.*missing\.txt"),
+    ],
+)
+async def test_what_is_wrong_with_a_suppression_list_is_said_of_it(suppress, error, words):
+    """The words are about the list, not about the contacts; they do not offer to go on without a part of it."""
+    async with raw_server(answer_all) as raw, SmsPop(token="1|fake-token", base_url=raw.base_url) as sms:
+        with pytest.raises(error, match=words) as sent:
+            await sms.send(fake_numbers(4), message="Hello!", sender_id="DEMO", suppress=suppress())
+    with pytest.raises(error, match=words) as planned:
+        plan_campaign(fake_numbers(4), message="Hello!", suppress=suppress())
+    assert raw.requests == []
+    for caught in (sent, planned):
+        assert "rest of the contacts" not in str(caught.value)
+        assert "use send" not in str(caught.value)
+        assert isinstance(caught.value.__cause__, OSError) == (suppress is half_a_list)
 
 
 async def test_a_template_is_filled_from_each_row_and_equal_texts_share_a_campaign():
