@@ -24,6 +24,10 @@ _PATIENCE: Final = 1.0
 """Seconds: nobody who only looks whether a send runs holds its lock for longer."""
 
 
+_PATIENCE_WITH_THE_ENDED: Final = 10.0
+"""Seconds: who ran it says that it has ended before letting go, and who makes its table holds it, too."""
+
+
 class Archive:
     """What is known of all sends, those of other workers and of earlier days included.
 
@@ -87,7 +91,7 @@ class Archive:
         Raises:
             SendBusyError: somebody runs it.
         """
-        lock = await self._hold(record.status.id)
+        lock = await self._hold(record.status.id, ended=record.status.ended)
 
         def begin_again() -> bool:
             if self._shelf.read_held(record.status.id) != record:
@@ -103,8 +107,9 @@ class Archive:
         await live.begin()
         return live
 
-    async def _hold(self, send: str) -> FileLock:
-        lock = await run_sync(partial(self._shelf.hold, send, patience=_PATIENCE))
+    async def _hold(self, send: str, *, ended: bool = False) -> FileLock:
+        patience = _PATIENCE_WITH_THE_ENDED if ended else _PATIENCE
+        lock = await run_sync(partial(self._shelf.hold, send, patience=patience))
         if lock is None:
             raise SendBusyError("This send is running. Watch it, or stop it first.")
         return lock
@@ -183,16 +188,25 @@ class Archive:
         """
         path = self.file(status.id, ".csv")
 
-        def write() -> Path:
-            if not path.exists():
-                whole = self._whole(status, report)
-                try:
-                    whole.write_csv(path)
-                except OSError as error:
-                    raise unusable(path.parent, error) from None
-            return path
+        lock = await self._hold(status.id, ended=True)
 
-        return await run_sync(write)
+        def write() -> None:
+            try:
+                now = self._shelf.read_held(status.id)
+                if now is None or now.status.state is not status.state or now.status.total != status.total:
+                    raise SendBusyError("Somebody else went on with this send meanwhile, or deleted it.")
+                if not path.exists():
+                    whole = self._whole(status, report)
+                    try:
+                        whole.write_csv(path)
+                    except OSError as error:
+                        raise unusable(path.parent, error) from None
+            finally:
+                lock.release()
+
+        with anyio.CancelScope(shield=True):  # the lock is let go of in the thread
+            await run_sync(write)
+        return path
 
     async def follow(
         self, send: str, after: int, *, interval: float, until: Sequence[anyio.Event]

@@ -44,6 +44,8 @@ class LiveSend:
         self.ended = anyio.Event()
         self.scope = anyio.CancelScope()
         """Around the waiting for the run, inside it: to cancel this is to stop the run."""
+        self.whole: bool = True
+        """Whether its contacts are read to their end even where it is stopped, as those of a list or file are."""
         self.report: Report | None = None
         """Of a send that has ended and has no journal to read it from."""
         self._interrupted: bool | None = None
@@ -111,7 +113,7 @@ class LiveSend:
     async def _account(self, report: Report, error: Exception | None) -> SendStatus:
         """Keep the report, and make the last status out of it."""
         # Neither stopped nor drained, and cancelled all the same: the loop itself is being taken down.
-        status = self.status.reported(report, interrupted=self._interrupted is not False)
+        status = self.status.reported(report, interrupted=self._interrupted is not False, whole=self.whole)
         if not status.journalled:
             self.report = report
         await anyio.to_thread.run_sync(self._keep, report)

@@ -75,7 +75,10 @@ class SendStatus:
         """Whether `Sends.resume` has something to send or to look for."""
         if not self.journalled or not self.ended:
             return False
-        return self.state is SendState.INTERRUPTED or any(self.counts.get(word) for word in _WAITING)
+        if self.state is SendState.INTERRUPTED or any(self.counts.get(word) for word in _WAITING):
+            return True
+        # What was refused for a reason that concerned every campaign goes out when that is put right.
+        return bool(self.state is SendState.STOPPED and self.error and self.counts.get(Status.REJECTED.value))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
@@ -123,16 +126,18 @@ class SendStatus:
             elapsed=round(progress.elapsed, 3),
         )
 
-    def reported(self, report: Report, *, interrupted: bool) -> Self:
+    def reported(self, report: Report, *, interrupted: bool, whole: bool) -> Self:
         """The status at the end of a run.
 
         Args:
             report: Of the run.
             interrupted: Whether the program ended, rather than somebody who stopped the run.
+            whole: Whether its contacts were read to their end, whatever stopped it.
         """
         stop = report.stopped_by
         early = SendState.INTERRUPTED if interrupted else SendState.STOPPED
-        if report.counts[Status.NOT_SUBMITTED] == 0 and stop is None:
+        all_read = whole or not report.cancelled or report.total == self.expected
+        if report.counts[Status.NOT_SUBMITTED] == 0 and stop is None and all_read:
             state = SendState.FINISHED  # what the stop came too late for
         else:
             state = early if report.cancelled else SendState.STOPPED

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from smspop_async.errors import JournalError
 from smspop_async.integrations._records import Record, SendStatus
 from smspop_async.journal.base import SendState
+from smspop_async.journal.drafting import DRAFT
 from smspop_async.journal.sends import list_sends
 
 _POLL: Final = 0.02
@@ -30,7 +31,7 @@ _POLL: Final = 0.02
 _ID: Final = re.compile(r"[0-9a-f]{20}")
 REPORT: Final = ".report"
 _OUTDATED: Final = (REPORT, ".csv", ".stop")
-_SUFFIXES: Final = (".json", *_OUTDATED, ".db", ".db-wal", ".db-shm")
+_SUFFIXES: Final = (".json", *_OUTDATED, ".db", ".db-wal", ".db-shm", f".db{DRAFT}")
 """The lock is not among them: a file that somebody may be waiting for must not be taken from under them."""
 
 
@@ -109,6 +110,8 @@ class Shelf:
         if there is not None and there.status.void:
             self.forget(send)
         path = self.file(send, ".json")
+        if there is None:  # or half of one, of a process that was killed right here: nothing had gone out yet
+            path.unlink(missing_ok=True)
         try:
             handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         except FileExistsError:

@@ -207,6 +207,7 @@ class Sends(KnownSends):
         )
         live = await archive.claim(status, history=self._history)
         if live is not None:
+            live.whole = isinstance(contacts, Sized | PathLike)
             await self._launch(live, batch, undo=live.abandon)
         return send
 
@@ -289,7 +290,7 @@ class Sends(KnownSends):
     async def _make_room(self) -> None:
         """Let go of the oldest that have ended; with a folder, only of what is in memory."""
         ended = [send for send, live in self._live.items() if live.ended.is_set()]
-        for send in ended[: len(ended) + 1 - self._keep]:
+        for send in ended[: max(0, len(ended) + 1 - self._keep)]:
             del self._live[send]
             if self._folder is None:
                 with suppress(SendBusyError):

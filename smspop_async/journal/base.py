@@ -20,6 +20,7 @@ from attrs import define, field, frozen
 from smspop_async.api.columns import StatusColumn
 from smspop_async.api.models import Status, Summary
 from smspop_async.errors import JournalError
+from smspop_async.mask import mask_name
 
 
 class ChunkState(StrEnum):
@@ -58,7 +59,7 @@ class SendPlan:
 
     run: str
     """The token in the names of its campaigns."""
-    name: str
+    name: str = field(repr=mask_name)
     sender_id: str
     message: str = field(repr=False)
     """The text, or the source of the template."""
@@ -73,7 +74,7 @@ class SendRecord:
 
     run: str
     """The token in the names of its campaigns; names the send in ``resume(run=…)`` and ``smspop report``."""
-    name: str
+    name: str = field(repr=mask_name)
     sender_id: str
     message: str = field(repr=False)
     base_url: str

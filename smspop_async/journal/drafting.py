@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_DRAFT: Final = ".smspop-draft"
+DRAFT: Final = ".smspop-draft"
 _SHOWN: Final = ".smspop-shown"
 """What the copy is called until it is whole."""
 _LOG: Final = 640 * 1024
@@ -72,9 +72,9 @@ def own(path: Path) -> "opening.Opened | Draft":
         JournalError: as for `opening.own`.
     """
     with opening.holding(path) as (place, lock):
-        if place.name.endswith((_DRAFT, _SHOWN)):
+        if place.name.endswith((DRAFT, _SHOWN)):
             raise JournalError(f"{place} cannot be a journal: drafts are called so. Give it another name.")
-        clear = all(_sweep(f"{place}{end}") for end in (_DRAFT, _SHOWN))
+        clear = all(_sweep(f"{place}{end}") for end in (DRAFT, _SHOWN))
         if clear and _RENAMES and opening.is_new(place):
             return Draft(place, lock)
         return opening.open_whole(place, lock)
@@ -107,7 +107,7 @@ class Draft:
     def __init__(self, path: Path, lock: "FileLock") -> None:
         self.path: Path = path
         self._lock = lock
-        self._place = Path(f"{path}{_DRAFT}")
+        self._place = Path(f"{path}{DRAFT}")
         self._whole: opening.Opened | None = None
         self._descriptor: int | None
         self.connection: sqlite3.Connection

@@ -205,6 +205,62 @@ async def test_a_stop_that_comes_too_late_changes_nothing(sends: Sends, sandbox:
     assert (await sends.wait(send)).state is SendState.FINISHED
 
 
+async def test_a_generator_that_was_stopped_is_not_finished(
+    sms: SmsPop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Its campaigns are whole ones, so that no row waits; but not everybody that it would give has had their turn."""
+    rows = (number for number in people(9_000))
+    async with Sends(sms, journal_dir=tmp_path, interval=0.01) as sends:
+        send = await sends.start(rows, chunk_size=10, rate_limit=RateLimit(contacts_per_second=500), **WORDS)
+        await sandbox.wait_for(count=10)
+        await sends.stop(send)
+        status = await sends.wait(send)
+    assert status.state is SendState.STOPPED
+    assert len(numbers(sandbox)) < 9_000
+
+
+async def test_what_a_refusal_of_all_stopped_can_be_gone_on_with(
+    sms: SmsPop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The campaign that met it counts as refused, and goes out when credits are bought."""
+    sandbox.fail_next("no_credits")
+    async with Sends(sms, journal_dir=tmp_path) as sends:
+        send = await sends.start(people(5), **WORDS)
+        status = await sends.wait(send)
+        assert (status.state, status.counts[Status.REJECTED]) == (SendState.STOPPED, 5)
+        assert status.resumable
+        sandbox.credits = 5
+        await sends.resume(send)
+        status = await sends.wait(send)
+        assert (status.state, status.counts[Status.SENT]) == (SendState.FINISHED, 5)
+        assert not status.resumable
+
+
+async def test_half_an_entry_is_no_entry(sms: SmsPop, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A process that was killed while it entered a send has sent nothing: its key is not lost for that."""
+    (tmp_path / f"{_new_id('one')}.json").touch()
+    async with Sends(sms, journal_dir=tmp_path) as sends:
+        send = await sends.start(people(5), key="one", **WORDS)
+        assert (await sends.wait(send)).state is SendState.FINISHED
+    assert len(numbers(sandbox)) == 5
+
+
+async def test_the_table_of_a_send_that_goes_on_is_not_kept(
+    sms: SmsPop, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Whoever asked before somebody went on with it is told so; the next table is that of the whole send."""
+    sandbox.fail_next("no_credits")
+    async with Sends(sms, journal_dir=tmp_path) as sends:
+        send = await sends.start(people(5), **WORDS)
+        before = await sends.wait(send)
+        sandbox.credits = 5
+        await sends.resume(send)
+        await sends.wait(send)
+        with pytest.raises(SendBusyError, match="went on"):
+            await sends._opened.table(before, None)
+        assert (await sends.report_csv(send)).read_text("utf-8").count(",sent,") == 5
+
+
 async def test_leaving_drains(sms: SmsPop, sandbox: Sandbox, tmp_path: Path) -> None:
     """Leaving settles what is under way, dispatches nothing more, and writes it all down."""
     async with Sends(sms, interval=0.01) as sends:
@@ -347,17 +403,18 @@ async def test_the_temporary_folder_is_gone_afterwards(sms: SmsPop) -> None:
     assert not csv.parent.exists()
 
 
-async def test_old_sends_are_forgotten(sms: SmsPop) -> None:
+@pytest.mark.parametrize("keep", [2, 5, 9])
+async def test_old_sends_are_forgotten(sms: SmsPop, keep: int) -> None:
     """Without a folder the latest sends are remembered, and memory and disk do not grow with the others."""
-    async with Sends(sms, keep=2) as sends:
+    async with Sends(sms, keep=keep) as sends:
         ids = []
-        for _ in range(5):
+        for _ in range(keep + 3):
             ids.append(await sends.start(people(1), **WORDS))
             await sends.wait(ids[-1])
             await sends._live[ids[-1]].ended.wait()
         known = await sends.statuses()
-    assert {status.id for status in known} == set(ids[-2:])
-    assert set(sends._live) == set(ids[-2:])
+    assert {status.id for status in known} == set(ids[-keep:])
+    assert set(sends._live) == set(ids[-keep:])
 
 
 async def test_forget(sends: Sends) -> None:
