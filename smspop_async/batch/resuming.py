@@ -85,8 +85,13 @@ async def open_resumption(
         record = choose(await journal.sends(), resumption.run, journal)
         _check_place(record, client.url(""))
         log = await journal.reopen(record.run)
-        account, run = await _loaded(client, resumption, record, log, emit)
-        await journal.__aenter__()  # for the run, until its source is closed
+        try:
+            account, run = await _loaded(client, resumption, record, log, emit)
+            await log.begin_again()
+            await journal.__aenter__()  # for the run, until its source is closed
+        except BaseException:
+            log.let_go()
+            raise
     run.recovery = Recovery(log=log, resend=resumption.resend_unknown, now=client.submitter.clock.wall)
     source = StoredSource(
         log=log,

@@ -167,7 +167,7 @@ class SqliteJournal:
         for send, record in await self._writer.run(reading.read_sends):
             if record.run == run:
                 log = self._log(send)
-                log.check_free()
+                log.take()
                 return log
         raise JournalError(
             f"The journal {self.path} has no send {run!r}: `smspop report {self.path}` lists them."
@@ -402,15 +402,27 @@ class SendLog:
     def _fail(self, error: JournalError) -> None:
         self.failed(error)
 
+    async def begin_again(self) -> None:
+        """Say that what stopped the send before holds no longer.
+
+        Raises:
+            JournalError: it cannot be written.
+        """
+        await self._writer.run(partial(statements.begin_again, send=self._send))
+
+    def let_go(self) -> None:
+        """Let somebody else go on with the send."""
+        self._over = True
+        if self._under_way.get(self._send) is self:
+            del self._under_way[self._send]
+
     async def finish(self, note: str) -> None:
         """Carry out all orders, and say what stopped the send, if anything did.
 
         Raises:
             JournalError: it cannot be written.
         """
-        self._over = True
-        if self._under_way.get(self._send) is self:
-            del self._under_way[self._send]
+        self.let_go()
         await self._writer.run(partial(statements.finish, send=self._send, words=note, now=self._clock()))
 
     # Reading.

@@ -149,6 +149,13 @@ _SAME_BEGINNING: Final = """
 """Of a source that may never end, the first campaign is all that can be compared before anything is sent."""
 
 
+def begin_again(connection: sqlite3.Connection, *, send: int) -> None:
+    """What stopped a send is no reason any more, now that it goes on."""
+    connection.execute(
+        "UPDATE send SET note = '' WHERE id = ? AND note <> '' AND state <> 'abandoned'", (send,)
+    )
+
+
 def finish(connection: sqlite3.Connection, *, send: int, words: str, now: float) -> None:
     """Say what stopped a send, or that nothing did. One that ends before all of it was planned is abandoned."""
     state = connection.execute("SELECT state FROM send WHERE id = ?", (send,)).fetchone()

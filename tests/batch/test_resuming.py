@@ -186,6 +186,36 @@ async def test_a_send_that_is_under_way_in_this_program_is_not_resumed(path):
 # Where to.
 
 
+@pytest.mark.parametrize("turns", [0, 1, 5, 20])
+async def test_two_resumes_at_once_are_one(path, turns):
+    """The second is told that somebody is at it: its own account would say of people that they were not texted."""
+    await stopped(path)
+    async with raw_server(answer_all) as raw, client(raw.base_url) as sms, SqliteJournal(path) as journal:
+        first = asyncio.ensure_future(sms.resume(journal))
+        await asyncio.sleep(0)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        with pytest.raises(JournalError, match="under way already"):
+            await sms.resume(journal)
+        assert counts(await first) == {Status.SENT: 10}
+        assert counts(await sms.resume(journal)) == {Status.SENT: 10}  # it has been let go of
+
+
+async def test_what_stopped_a_send_is_no_reason_once_it_goes_on(path):
+    """Whoever reads the report meanwhile, or after a crash of the resume, is not told to buy what was bought."""
+    await stopped(path)
+    assert "402" in str(read_report(path).stopped_by)
+    seen = []
+
+    async def look(peer: Peer, request: Request) -> None:
+        seen.append(read_report(path).stopped_by)
+        await answer_all(peer, request)
+
+    async with raw_server(look) as raw, client(raw.base_url) as sms:
+        await sms.resume(path)
+    assert seen == [None] * 4
+
+
 @pytest.mark.parametrize("there", ["https://sms.example/api", "http://192.0.2.1/api"])
 @pytest.mark.filterwarnings("ignore::smspop_async.config.PlaintextTokenWarning")
 async def test_what_was_planned_for_a_sandbox_does_not_reach_people(path, there):
