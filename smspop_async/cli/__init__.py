@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from smspop_async.cli.streams import fill_closed_streams
+
 _EXTRA: Final = frozenset({"cyclopts", "rich"})
 _INTERRUPTED: Final = 130
 """What `smspop_async.cli.exits` says; it cannot be asked while it is loaded."""
@@ -21,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; `smspop_async.cli.exits` lists them.
     """
+    fill_closed_streams()
     try:
         from smspop_async.cli.app import run  # noqa: PLC0415 - the extra may be missing
     except ModuleNotFoundError as missing:

@@ -44,7 +44,7 @@ def typed_out(question: str, number: int, screen: Screen) -> bool:
 
 
 def _ask(text: str, screen: Screen) -> str:
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise MisuseError(
             "Nothing was sent: there is no terminal to ask on. Look at the recap above, then type the same "
             "command with --yes."

@@ -30,10 +30,17 @@ def contacts_file(argument: str, screen: Screen) -> Generator[Path]:
 
     The copy is a private temporary file, so that any number of rows takes no memory, and problems have
     their line. It is gone after the block.
+
+    Raises:
+        MisuseError: Standard input is closed.
     """
     if argument != STDIN:
         yield Path(argument)
         return
+    if sys.stdin is None:
+        raise MisuseError(
+            "Standard input is closed: name a file, or lead the numbers into the command with |."
+        )
     if sys.stdin.isatty():
         screen.say("Type one number a line, and Ctrl-D after the last.")
     with tempfile.TemporaryDirectory(prefix="smspop-") as folder:
