@@ -1,13 +1,13 @@
 """CONTACTS and the message: from what was typed to what the library takes."""
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from string import Template
-from typing import Final
+from typing import Final, cast
 
 from smspop_async.cli.exits import MisuseError
 from smspop_async.cli.options import TextOptions
@@ -15,6 +15,7 @@ from smspop_async.cli.screen import Screen
 from smspop_async.errors import ConfigurationError
 
 STDIN: Final = "-"
+_BLOCK: Final = 1 << 16
 CHUNK: Final = 500
 """Contacts in one campaign, unless it is asked for otherwise."""
 
@@ -45,9 +46,15 @@ def contacts_file(argument: str, screen: Screen) -> Generator[Path]:
         screen.say("Type one number a line, and Ctrl-D after the last.")
     with tempfile.TemporaryDirectory(prefix="smspop-") as folder:
         path = Path(folder) / "stdin.txt"
-        with path.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
+        _keep_stdin(path)
         yield path
+
+
+def _keep_stdin(path: Path) -> None:
+    stdin = cast("BufferedReader", sys.stdin.buffer)
+    with path.open("wb") as file:
+        while block := stdin.read1(_BLOCK):  # read() would, at a terminal, wait for a second Ctrl-D
+            file.write(block)
 
 
 def fingerprint(path: Path) -> tuple[int, int, int] | None:

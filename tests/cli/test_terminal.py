@@ -86,3 +86,13 @@ def test_resend_unknown_asks_for_a_number(terminal, sandbox, many):
     screen.type("\x03")
     assert screen.end() == 130
     assert "Nothing was sent" in screen.seen
+
+
+def test_one_ctrl_d_ends_a_list_that_is_typed(terminal):
+    """As it says: Ctrl-D after the last number, once."""
+    screen = terminal("check", "-")
+    screen.read_until("Ctrl-D after the last.")
+    screen.type("0770000001\n0770000002\n\x04")
+    assert screen.process.wait(timeout=20) == 0
+    assert screen.end() == 0
+    assert "2 to text, of 2 rows in standard input" in screen.seen
