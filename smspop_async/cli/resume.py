@@ -14,11 +14,12 @@ import anyio
 from attrs import evolve, frozen
 from cyclopts import Parameter
 
+from smspop_async.batch.archive import read_report
 from smspop_async.batch.client import SmsPop
 from smspop_async.batch.report import Report
 from smspop_async.batch.stream import Batch
 from smspop_async.cli.account import address, require_token
-from smspop_async.cli.aftermath import Aftermath, aftermath
+from smspop_async.cli.aftermath import Aftermath, aftermath, save
 from smspop_async.cli.confirm import confirmed, typed_out
 from smspop_async.cli.dispatch import Errand, dispatch
 from smspop_async.cli.ending import error_values, is_of_the_send, next_steps
@@ -34,7 +35,7 @@ from smspop_async.cli.rest import Rest, Share, check_place, take_stock, unfinish
 from smspop_async.cli.screen import Screen, printable
 from smspop_async.config import RateLimit, ReconcilePolicy
 from smspop_async.errors import ConfigurationError
-from smspop_async.journal.base import ChunkState
+from smspop_async.journal.base import ChunkState, SendState
 
 _REGION: Final = "ZW"
 
@@ -86,6 +87,7 @@ def resume(
         rests = unfinished(stock, journal, run)
         for rest in rests:
             check_place(rest.record, url, named=base_url is not None)
+        reported = rests or _begun(stock, run)
         crowded = run is not None and sum(rest.standing.resumable for rest in stock) > 1
         place = ("--sandbox",) if url is None else address_words(url)
         options = ("--resend-unknown", *place) if resend_unknown else place
@@ -99,7 +101,8 @@ def resume(
             care=care,
             screen=screen,
             json=json,
-            report_file=_report_file(report, journal, rests),
+            reported=reported,
+            report_file=_report_file(report, journal, reported, idle=not rests),
         )
         return command.run(interruption, yes=yes)
 
@@ -110,14 +113,21 @@ def _stock(journal: Path, screen: Screen) -> list[Rest]:
         return anyio.run(take_stock, journal)
 
 
-def _report_file(report: Path | None, journal: Path, rests: Sequence[Rest]) -> ReportFile | None:
-    if report is None or not rests:
+def _begun(stock: Sequence[Rest], run: str | None) -> list[Rest]:
+    """The sends that are meant, but for those that came to nothing before their first text."""
+    meant = (rest for rest in stock if run in (None, rest.record.run))
+    return [rest for rest in meant if rest.record.state is not SendState.ABANDONED]
+
+
+def _report_file(
+    report: Path | None, journal: Path, sends: Sequence[Rest], *, idle: bool
+) -> ReportFile | None:
+    if report is None:
         return None
-    if len(rests) > 1:
-        runs = ", ".join(rest.record.run for rest in rests)
-        raise MisuseError(
-            f"--report is of one send, and {len(rests)} are not finished: add --run, with one of {runs}."
-        )
+    if len(sends) > 1:
+        runs = ", ".join(rest.record.run for rest in sends)
+        how_many = f"{journal} holds {len(sends)}" if idle else f"{len(sends)} are not finished"
+        raise MisuseError(f"--report is of one send, and {how_many}: add --run, with one of {runs}.")
     return ReportFile(report, inputs=[Path(f"{journal}{end}") for end in BESIDE])
 
 
@@ -136,6 +146,8 @@ class _Resume:
     care: AgainCare
     screen: Screen
     json: bool
+    reported: Sequence[Rest]
+    """The sends that a report may be of: those to go on with, or, where nothing is left, those that are done."""
     report_file: ReportFile | None
 
     def run(self, interruption: Interruption, *, yes: bool) -> int:
@@ -323,14 +335,23 @@ class _Resume:
         return values | {"sends": [after.values() for after in ended]}
 
     def _end_idle(self) -> int:
-        words = f"Nothing is left to send in {self.journal}, and nothing is unknown."
+        saved, code = None, Exit.OK
+        if self.report_file is not None:
+            report = read_report(self.journal, run=self.reported[0].record.run)
+            saved = save(self.screen, report, self.report_file)
+            code = Exit.OK if saved == self.report_file.shown else Exit.NOT_CLEAN
         if self.json:
-            self.screen.tell_json(resume_values(Exit.OK, None) | {"sends": []})
+            self.screen.tell_json(resume_values(code, None) | {"sends": []})
         else:
-            self.screen.tell(
-                f"{words} smspop report {shlex.quote(path_word(self.journal))} tells what became of it."
-            )
-        return Exit.OK
+            self._tell_idle(saved)
+        return code
+
+    def _tell_idle(self, saved: Path | None) -> None:
+        journal = shlex.quote(path_word(self.journal))
+        words = f"Nothing is left to send in {self.journal}, and nothing is unknown."
+        self.screen.tell(f"{words} smspop report {journal} tells what became of it.")
+        if saved is not None:
+            self.screen.tell(f"Every row and its outcome: {printable(str(saved))}")
 
     def _all(self) -> str:
         return self.way_back.command(self.rests[0].record.run)

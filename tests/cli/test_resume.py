@@ -168,6 +168,47 @@ def test_the_report_has_every_row_of_the_send(smspop, sandbox, stopped):
     assert "Every row and its outcome: out.csv" in ran.out
 
 
+@pytest.mark.parametrize("words", [(), ("--json",)])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_report_is_written_also_where_nothing_is_left(smspop, sandbox, stopped, words, named):
+    """Who asks for every row and its outcome gets it, however often the command was typed before."""
+    stopped()
+    assert smspop("resume", "x.db", "--yes").code == 0
+    [record] = list_sends("x.db")
+    ran = smspop(
+        "resume", "x.db", "--yes", "--report", "out.csv", *(("--run", record.run) if named else ()), *words
+    )
+    assert ran.code == 0, ran
+    assert Path("out.csv").read_text().count(",sent,") == 200
+    assert words or "Every row and its outcome: out.csv" in ran.out
+
+
+def test_a_report_of_what_was_finished_needs_to_know_of_which(smspop, sandbox, stopped):
+    """2, as where several are not finished: --run names one."""
+    for text in ("Hello!", "Bye!"):
+        stopped("--message", text, "--sender", "BRAND1", "--yes")
+        assert smspop("resume", "x.db", "--yes").code == 0
+    runs = [record.run for record in list_sends("x.db")]
+    ran = smspop("resume", "x.db", "--yes", "--report", "out.csv")
+    assert (ran.code, Path("out.csv").exists()) == (2, False), ran
+    assert f"--report is of one send, and x.db holds 2: add --run, with one of {', '.join(runs)}." in ran.err
+    assert smspop("resume", "x.db", "--yes", "--report", "out.csv", "--run", runs[0]).code == 0
+    assert Path("out.csv").exists()
+
+
+def test_where_nothing_is_left_a_report_that_cannot_be_written_is_3(smspop, sandbox, stopped, monkeypatch):
+    stopped()
+    assert smspop("resume", "x.db", "--yes").code == 0
+
+    def fail(self, path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("smspop_async.batch.report.Report.write_csv", fail)
+    ran = smspop("resume", "x.db", "--yes", "--report", "out.csv", "--json")
+    assert (ran.code, json.loads(ran.out)["exit_code"], Path("out.csv").exists()) == (3, 3, False), ran
+    assert "--report out.csv cannot be written" in ran.err
+
+
 def test_each_contact_gets_the_text_that_was_made_for_it(smspop, sandbox, contacts):
     """A template is filled from the journal; the list is not needed any more."""
     sandbox.empty_account(1)
