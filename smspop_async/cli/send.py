@@ -229,7 +229,11 @@ class _Send:
         self._refuse(plan)
         if dry_run:
             return self._end_dry(plan)
-        if not yes and not confirmed(self._question(plan), self.screen, stdin_taken=stdin_taken):
+        if not plan.valid:
+            self.screen.say(
+                f"Nobody is texted: {printable(self.source)} has no contact to text.", "bold yellow"
+            )
+        elif not yes and not confirmed(self._question(plan), self.screen, stdin_taken=stdin_taken):
             raise ConfigurationError("Nothing was sent: it was not confirmed with y.")
         if fingerprint(self.job.contacts) != before:
             raise ContactSourceError(
@@ -310,9 +314,9 @@ class _Send:
             yield "Journal", Text(words, style="dim")
 
     def _refuse(self, plan: Plan) -> None:
-        """Stop here where there is nobody to text, or it would cost too much."""
+        """Stop here where the list is empty, or it would cost too much."""
         limit = self.job.care.max_credits
-        if not plan.valid:
+        if not plan.total:
             raise ContactSourceError(f"Nothing was sent: {self.source} has no contact to text.")
         if limit is not None and plan.credits > limit:
             raise ConfigurationError(

@@ -55,6 +55,17 @@ def test_duplicates_and_suppressed_are_0(smspop, sandbox, clean, tmp_path):
     assert "1 duplicate, 1 suppressed" in ran.err
 
 
+@pytest.mark.parametrize("journal", [(), ("--journal", "x.db")])
+def test_a_list_of_which_nobody_is_left_is_0_without_a_question(smspop, sandbox, clean, journal):
+    """0, as the table says of duplicates and suppressed rows; every row is in the report that was asked for."""
+    ran = smspop("send", clean, *HELLO[:-1], "--suppress", clean, "--report", "out.csv", *journal)
+    assert (ran.code, sandbox.posts) == (0, 0), ran
+    assert "Nobody is texted: clean.txt has no contact to text." in ran.err
+    assert [row["status"] for row in outcomes_in(Path("out.csv"))] == ["suppressed"] * 3
+    assert "0 contacts texted" in ran.out
+    assert smspop("send", clean, *HELLO, "--suppress", clean, "--dry-run").code == 0
+
+
 def test_a_campaign_whose_reply_was_lost_is_looked_up_and_0(smspop, sandbox, clean):
     """0: accepted is as good as sent, and nothing is sent twice."""
     sandbox.fail_next("reset_after")
@@ -219,6 +230,24 @@ def test_invalid_rows_are_3(smspop, sandbox, contacts):
         assert " 7 " in output
     assert "770000001" not in ran.out + ran.err
     assert "call me" not in ran.out + ran.err
+
+
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_a_list_of_invalid_rows_only_is_3(smspop, sandbox, clean, words):
+    """3, as of ``check``: nobody could be texted, and each row is told of with its line."""
+    clean.write_text("call me\n12\n")
+    ran = smspop("send", clean, *HELLO, "--report", "out.csv", *words)
+    assert (ran.code, sandbox.posts) == (3, 0), ran
+    assert "2 invalid" in ran.err + ran.out
+    if not words:
+        assert [row["status"] for row in outcomes_in(Path("out.csv"))] == ["invalid"] * 2
+
+
+def test_a_list_of_which_nobody_is_left_has_its_json(smspop, sandbox, clean):
+    """The plan and the report of it, as of any other."""
+    values = json.loads(smspop("send", clean, *HELLO, "--suppress", clean, "--json").out)
+    assert (values["exit_code"], values["error"]) == (0, None)
+    assert (values["plan"]["suppressed"], values["report"]["counts"]["suppressed"]) == (3, 3)
 
 
 def test_failed_contacts_are_3(smspop, sandbox, clean):
