@@ -104,6 +104,16 @@ class Standing:
         return not self.record.finished and self.record.state is not SendState.PLANNING
 
     @property
+    def state(self) -> str:
+        """In a word: ``planning``, ``streaming``, ``abandoned``, ``unfinished`` or ``finished``.
+
+        A list that is not read to its end may have more contacts than the journal knows, so it is never ``finished``.
+        """
+        if self.resumable:
+            return "unfinished"
+        return "finished" if self.record.state is SendState.PLANNED else self.record.state.value
+
+    @property
     def csv_command(self) -> str:
         """What writes its rows to a file."""
         words = ("smspop", "report", path_word(self.journal), "--run", self.record.run, "--csv", "out.csv")
@@ -119,7 +129,7 @@ class Standing:
             "sender_id": record.sender_id,
             "base_url": record.base_url,
             "begun_at": datetime.fromtimestamp(record.created_at, UTC).isoformat(timespec="seconds"),
-            "state": record.state.value,
+            "state": self.state,
             "rows": record.rows,
             "left": self.left,
             "unknown": self.unknown,

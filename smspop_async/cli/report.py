@@ -27,9 +27,15 @@ from smspop_async.cli.recap import Row, count, grid
 from smspop_async.cli.report_file import ReportFile
 from smspop_async.cli.screen import Screen, printable
 from smspop_async.errors import JournalError
-from smspop_async.journal.base import SendRecord, SendState
+from smspop_async.journal.base import SendRecord
 from smspop_async.journal.sends import list_sends
 
+_STATES: Final = {
+    "planning": "being written down, or left so by a process that died",
+    "streaming": "not read to the end of its list",
+    "abandoned": "not begun",
+    "finished": "finished",
+}
 _CANCELLED: Final = "It was cancelled."
 """What a journal says of a run that ended with Ctrl-C."""
 
@@ -106,13 +112,9 @@ class _Account:
     @property
     def state(self) -> str:
         """How it stands, in a word or two."""
-        record, found = self.standing.record, self.report
-        if record.state is SendState.PLANNING:
-            return "being written down, or left so by a process that died"
-        if record.state is SendState.ABANDONED:
-            return "not begun"
-        if not self.standing.resumable:
-            return "finished"
+        state, found = self.standing.state, self.report
+        if state != "unfinished":
+            return _STATES[state]
         return "interrupted" if found.cancelled else "stopped" if found.stopped_by else "not finished"
 
 

@@ -12,6 +12,8 @@ from anyio.lowlevel import checkpoint
 
 from smspop_async import JournalError, list_sends, read_report
 from smspop_async.cli import journal as journalling
+from smspop_async.cli.journal import Standing
+from smspop_async.journal.base import ChunkState, SendRecord, SendState
 from smspop_async.journal.commit import GroupCommit
 from smspop_async.journal.sqlite import SendLog
 
@@ -19,6 +21,7 @@ HELLO = ("--message", "Hello!", "--sender", "BRAND1", "--yes")
 SLOWLY = (*HELLO, "--chunk-size", 10, "--concurrency", 2)
 JOURNAL = "it's a list.db"
 """A name that a shell must be told about with care."""
+CLI_PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
 
 def numbers(path: Path) -> list[str]:
@@ -67,14 +70,37 @@ def test_the_json_object_says_where_the_send_stands(smspop, sandbox, many, clean
     assert json.loads(smspop("send", clean, *HELLO, "--json").out)["journal"] is None
     values = json.loads(smspop("send", clean, *HELLO, "--json", "--journal", "x.db").out)["journal"]
     assert (values["path"], values["left"], values["unknown"]) == ("x.db", 0, 0)
-    assert (values["resumable"], values["resume"], values["state"]) == (False, None, "planned")
+    assert (values["resumable"], values["resume"], values["state"]) == (False, None, "finished")
     sandbox.empty_account(0)
     ran = smspop("send", many, *HELLO, "--json", "--journal", "y.db")
     values = json.loads(ran.out)["journal"]
-    assert (values["left"], values["resumable"]) == (200, True)
+    assert (values["left"], values["resumable"], values["state"]) == (200, True, "unfinished")
     assert values["resume"] == f"smspop resume y.db --base-url {sandbox.api_url}"
     assert ran.err.endswith(f"To go on: {values['resume']}\n")
     assert "Hello!" not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("state", "waiting", "expected"),
+    [
+        (SendState.PLANNING, 0, "planning"),
+        (SendState.ABANDONED, 3, "abandoned"),
+        (SendState.PLANNED, 3, "unfinished"),
+        (SendState.PLANNED, 0, "finished"),
+        (SendState.STREAMING, 3, "unfinished"),
+        (SendState.STREAMING, 0, "streaming"),
+    ],
+)
+def test_the_state_of_a_send_is_one_that_is_documented(state, waiting, expected):
+    """It says whether there is something to go on with; what was never read is not finished."""
+    record = SendRecord(
+        run="r", name="n", sender_id="S", message="m", base_url="u", settings={}, created_at=0.0, state=state,
+        chunks={ChunkState.PLANNED: waiting}, contacts={ChunkState.PLANNED: waiting},
+    )  # fmt: skip
+    standing = Standing(journal=Path("x.db"), record=record, command="")
+    assert (standing.state, standing.values()["state"]) == (expected, expected)
+    assert standing.resumable is (expected == "unfinished")
+    assert f"`{expected}`" in CLI_PAGE.read_text(encoding="utf-8")
 
 
 # A run that is interrupted.

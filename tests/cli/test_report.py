@@ -1,6 +1,7 @@
 """``smspop report``: what a journal says, to a person, a spreadsheet and a program."""
 
 import csv
+import itertools
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from smspop_async import SqliteJournal, list_sends
+from smspop_async import SmsPop, SqliteJournal, list_sends
 from smspop_async.cli.report_file import ReportFile
 from smspop_async.journal.base import SendPlan
 
@@ -80,6 +81,31 @@ def test_a_send_that_was_never_begun_is_told_as_such(smspop, sandbox, clean):
     assert smspop("resume", "x.db", "--yes").code == 1  # whoever opens it knows that it is dead
     assert "Not begun: 0 contacts texted" in smspop("report", "x.db").out
     assert smspop("send", clean, *HELLO, "--journal", "x.db").code == 0
+
+
+def test_a_send_whose_source_was_not_read_to_its_end_is_not_said_to_be_finished(smspop, sandbox):
+    """Nobody is left of what was read; who was not read is in no journal."""
+
+    async def cut_short():
+        async def numbers():
+            for number in itertools.count(770000001):
+                yield f"0{number}"
+                await anyio.sleep(0.1)
+
+        async with SmsPop() as sms:
+            with anyio.CancelScope() as scope:
+                async with sms.stream(
+                    numbers(), message="Hello!", sender_id="BRAND1", chunk_size=1, journal="x.db"
+                ) as batch:
+                    async for _ in batch:
+                        scope.cancel()
+
+    anyio.run(cut_short)
+    ran = smspop("resume", "x.db", "--yes")
+    assert (ran.code, "had been read up to row" in ran.out) == (3, True), ran
+    assert "Not read to the end of its list: " in smspop("report", "x.db").out
+    values = json.loads(smspop("report", "x.db", "--json").out)["journal"]
+    assert (values["state"], values["resumable"]) == ("streaming", False)
 
 
 def test_run_picks_one(smspop, two_sends):
