@@ -17,6 +17,7 @@ from smspop_async.cli.failures import describe, show_traceback
 from smspop_async.cli.journal import Standing, WayBack, standing_of
 from smspop_async.cli.report_file import ReportFile
 from smspop_async.cli.screen import Screen, printable
+from smspop_async.errors import Delivery
 
 
 @frozen(kw_only=True)
@@ -36,10 +37,14 @@ class Aftermath:
         """As plain values, without a text or a number."""
         return {
             "exit_code": int(self.code),
-            "error": None if self.error is None else error_values(self.error, describe(self.error)),
+            "error": None if self.error is None else self._error_values(self.error),
             "report": self.report.to_dict(),
             "journal": None if self.standing is None else self.standing.values(),
         }
+
+    def _error_values(self, error: Exception) -> dict[str, Any]:
+        known = Delivery.UNKNOWN if may_have_texted(self.report) else Delivery.NOT_SENT
+        return error_values(error, describe(error), otherwise=known)
 
     def tell(self, screen: Screen, steps: Iterable[str]) -> None:
         """Show the last screen; the command that goes on is the last line of it."""

@@ -16,6 +16,7 @@ from smspop_async.cli.sandbox import sandbox
 from smspop_async.cli.screen import Screen
 from smspop_async.cli.send import send
 from smspop_async.config import TOKEN_VARIABLE
+from smspop_async.errors import Delivery
 
 _ABOUT: Final = """\
 Send one SMS text to any number of contacts through SMSPop, and know what became of every one of them.
@@ -71,7 +72,12 @@ def run(argv: Sequence[str]) -> int:
     except KeyboardInterrupt as stop:
         interrupted = MisuseError(str(stop) or "Interrupted.")
         return tell_failure(
-            screen, interrupted, Exit.INTERRUPTED, json=json, nothing_sent=sending and not stop.args
+            screen,
+            interrupted,
+            Exit.INTERRUPTED,
+            json=json,
+            nothing_sent=sending and not stop.args,
+            delivery=Delivery.UNKNOWN if stop.args else Delivery.NOT_SENT,
         )
     except Exception as error:  # noqa: BLE001 - the last place where it can be said in one line
         return tell_failure(screen, error, exit_of_error(error), json=json, nothing_sent=sending)

@@ -23,6 +23,7 @@ from smspop_async.errors import (
     AccountInactiveError,
     AuthenticationError,
     ContentRejectedError,
+    Delivery,
     InsufficientCreditsError,
     InvalidSenderError,
     SmsPopError,
@@ -262,9 +263,15 @@ def steps_grid(steps: list[str]) -> Table:
     return grid(("Next" if at == 0 else "", printable(step)) for at, step in enumerate(steps))
 
 
-def error_values(error: BaseException, text: str) -> dict[str, Any]:
-    """An error as plain values, in the words that were shown for it."""
-    values: dict[str, Any] = {"error": type(error).__name__, "message": text}
-    if isinstance(error, SmsPopError):
-        values["delivery"] = error.delivery.value
-    return values
+def error_values(
+    error: BaseException, text: str, *, otherwise: Delivery = Delivery.NOT_SENT
+) -> dict[str, Any]:
+    """An error as plain values, in the words that were shown for it.
+
+    Args:
+        error: What went wrong.
+        text: The words.
+        otherwise: What is known about the texts, where the error does not say.
+    """
+    delivery = error.delivery if isinstance(error, SmsPopError) else otherwise
+    return {"error": type(error).__name__, "message": text, "delivery": delivery.value}

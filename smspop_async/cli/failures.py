@@ -8,7 +8,7 @@ from smspop_async.cli.ending import error_values
 from smspop_async.cli.exits import Exit, MisuseError
 from smspop_async.cli.screen import Screen
 from smspop_async.config import TOKEN_VARIABLE
-from smspop_async.errors import SmsPopError
+from smspop_async.errors import Delivery, SmsPopError
 from smspop_async.mask import Redactor
 
 DEBUG_VARIABLE: Final = "SMSPOP_DEBUG"
@@ -29,7 +29,13 @@ def describe(error: BaseException) -> str:
 
 
 def tell_failure(
-    screen: Screen, error: BaseException, code: Exit, *, json: bool, nothing_sent: bool = False
+    screen: Screen,
+    error: BaseException,
+    code: Exit,
+    *,
+    json: bool,
+    nothing_sent: bool = False,
+    delivery: Delivery = Delivery.NOT_SENT,
 ) -> int:
     """Tell why the command ends here, and return its exit code.
 
@@ -39,6 +45,7 @@ def tell_failure(
         code: The exit code.
         json: Whether standard output is to get its JSON object.
         nothing_sent: Whether to say that nothing was sent, where the error does not.
+        delivery: What is known about the texts, where the error does not say.
     """
     text = describe(error)
     if nothing_sent and "nothing was sent" not in text.lower():
@@ -47,7 +54,8 @@ def tell_failure(
     show_traceback(screen, error)
     if json:
         nothing = dict.fromkeys(("plan", "message", "report", "journal"))
-        screen.tell_json({"exit_code": int(code), "error": error_values(error, text)} | nothing)
+        values = error_values(error, text, otherwise=delivery)
+        screen.tell_json({"exit_code": int(code), "error": values} | nothing)
     return int(code)
 
 

@@ -374,6 +374,36 @@ def test_json_of_what_could_not_start(smspop, sandbox, clean, words):
     assert values["error"]["message"] in ran.err
 
 
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (("clean.txt", *HELLO, "--bogus"), "MisuseError"),
+        (("clean.txt", *HELLO[:-1]), "MisuseError"),
+        (("clean.txt", "--sender", "B", "--yes", "--message-file", "no.txt"), "FileNotFoundError"),
+        (("missing.csv", *HELLO), "ContactSourceError"),
+    ],
+)
+def test_an_error_before_the_run_has_its_delivery(smspop, sandbox, clean, monkeypatch, words, error):
+    """Whatever kept it from its work, a program may conclude that nothing was sent."""
+    type_in(monkeypatch, "y\n")
+    told = json.loads(smspop("send", *words, "--json").out)["error"]
+    assert (told["error"], told["delivery"]) == (error, "not_sent")
+
+
+@pytest.mark.parametrize(("late", "delivery"), [(True, "unknown"), (False, "not_sent")])
+def test_an_interruption_has_its_delivery(smspop, sandbox, clean, monkeypatch, late, delivery):
+    """Before the run nothing was sent; after it nobody may conclude that."""
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    where = "aftermath" if late else "plan_campaign"
+    monkeypatch.setattr(f"smspop_async.cli.send.{where}", interrupt)
+    ran = smspop("send", clean, *HELLO, "--json")
+    values = json.loads(ran.out)
+    assert (values["exit_code"], values["error"]["delivery"]) == (130, delivery)
+
+
 def test_a_dry_run_needs_no_token_and_sends_nothing(smspop, contacts, clean):
     """0 or 3 as ``check``; the recap is the result."""
     ran = smspop("send", contacts, *HELLO, "--dry-run")
@@ -596,7 +626,7 @@ def test_a_bug_in_the_middle_does_not_lose_the_report(smspop, sandbox, clean, mo
     assert "Traceback" not in ran.err
     values = json.loads(ran.out)
     assert values["report"]["counts"]["sent"] == 3
-    assert values["error"]["error"] == "RuntimeError"
+    assert (values["error"]["error"], values["error"]["delivery"]) == ("RuntimeError", "unknown")
 
 
 def test_a_bug_before_anything_was_sent_is_1(smspop, sandbox, clean, monkeypatch):
@@ -608,6 +638,7 @@ def test_a_bug_before_anything_was_sent_is_1(smspop, sandbox, clean, monkeypatch
     monkeypatch.setattr("smspop_async.batch.dispatch.Submission", explode)
     ran = smspop("send", clean, *HELLO)
     assert (ran.code, "Traceback" in ran.err) == (1, False), ran
+    assert json.loads(smspop("send", clean, *HELLO, "--json").out)["error"]["delivery"] == "not_sent"
     monkeypatch.setenv("SMSPOP_DEBUG", "1")
     assert "Traceback" in smspop("send", clean, *HELLO).err
 
