@@ -239,7 +239,7 @@ async def _headers(source: TokenSource) -> Mapping[str, str]:
         if isinstance(error, asyncio.CancelledError) and is_cancelled():
             raise
         raise ConfigurationError(
-            f"The token provider raised {type(error).__name__}. Nothing was sent."
+            f"The token provider raised {type(error).__name__}. Nothing was sent by this request."
         ) from error
     return headers(check_token(token))
 

@@ -1,5 +1,7 @@
 """The errors for what the API, or a server before it, refuses: class by status, the API's words, the next step.
 
+An error speaks of its own request: campaigns of the same run may have been sent before it.
+
 The words come from elsewhere and may quote what was sent, so they pass through the `Redactor` of the
 `Context` before they touch an error.
 """
@@ -48,7 +50,8 @@ class Context:
 
 def server_error(status: int, delivery: Delivery = Delivery.UNKNOWN) -> ServerError:
     """The error for a 5xx."""
-    advice = LOOK_FIRST if delivery is Delivery.UNKNOWN else "Nothing was sent; try again later."
+    unsent = "Nothing was sent by this request; try again later."
+    advice = LOOK_FIRST if delivery is Delivery.UNKNOWN else unsent
     return ServerError(f"The server failed with status {status}. {advice}", status=status, delivery=delivery)
 
 
@@ -67,7 +70,7 @@ def moved(reply: Reply, url: str) -> APIStatusError | None:
     else:
         return None
     return APIStatusError(
-        f"The server moved the request elsewhere (status {reply.status}). Nothing was sent. {advice}.",
+        f"The server moved the request elsewhere (status {reply.status}). Nothing was sent by this request. {advice}.",
         status=reply.status,
     )
 
@@ -100,8 +103,8 @@ def refusal(reply: Reply, body: Mapping[str, Any], context: Context) -> APIStatu
     words = context.redact(text_in(body.get("message")))
     if 300 <= status <= 399:  # noqa: PLR2004
         return moved(reply, context.url) or APIStatusError(
-            f"The server answered with a redirect ({status}), which is never followed. Nothing was sent. "
-            "Check base_url: the API's address ends in /api.",
+            f"The server answered with a redirect ({status}), which is never followed. "
+            "Nothing was sent by this request. Check base_url: the API's address ends in /api.",
             status=status,
         )
     make = _BY_STATUS.get(status)
@@ -109,9 +112,11 @@ def refusal(reply: Reply, body: Mapping[str, Any], context: Context) -> APIStatu
         return make(reply, body, context, words)
     if 200 <= status <= 299:  # noqa: PLR2004
         return APIStatusError(
-            f"The API refused the request{_quote(words)}. Nothing was sent.", status=status, api_message=words
+            f"The API refused the request{_quote(words)}. Nothing was sent by this request.",
+            status=status,
+            api_message=words,
         )
-    text = f"The server refused the request with status {status}{_quote(words)}. Nothing was sent."
+    text = f"The server refused the request with status {status}{_quote(words)}. Nothing was sent by this request."
     return APIStatusError(
         f"{text} {_ADVICE.get(status, '')}".rstrip(),
         status=status,
@@ -132,7 +137,7 @@ _CATEGORY = re.compile(r"classified as ['\"]?([\w -]{1,60}?)['\"]? (?:is|are) ",
 
 def _unauthenticated(_: Reply, __: Mapping[str, Any], ___: Context, words: str) -> APIStatusError:
     return AuthenticationError(
-        "The API does not accept the token (401). Nothing was sent. "
+        "The API does not accept the token (401). Nothing was sent by this request. "
         "Create a new one under API Tokens -> Create and set SMSPOP_TOKEN.",
         status=401,
         api_message=words,
@@ -156,14 +161,15 @@ def _forbidden(_: Reply, body: Mapping[str, Any], __: Context, words: str) -> AP
     said = text_in(body.get("message"))
     if "inactive" in said.lower():
         return AccountInactiveError(
-            f"The account is inactive (403){_quote(words)}. Nothing was sent. Contact SMSPop's support.",
+            f"The account is inactive (403){_quote(words)}. Nothing was sent by this request. "
+            "Contact SMSPop's support.",
             status=403,
             api_message=words,
         )
     if _CATEGORY.search(said) or "rejected" in said.lower():
         category = _CATEGORY.search(words)
         return ContentRejectedError(
-            f"The API rejected the message for its content (403){_quote(words)}. Nothing was sent. "
+            f"The API rejected the message for its content (403){_quote(words)}. Nothing was sent by this request. "
             "Change the text.",
             category=category[1] if category else None,
             status=403,
@@ -184,7 +190,7 @@ def _invalid(_: Reply, body: Mapping[str, Any], context: Context, words: str) ->
     }
     if "sender_id" in fields or ("sender" in text_in(body.get("message")).lower() and not fields):
         return InvalidSenderError(
-            f"The API does not know this sender ID (422){_quote(words)}. Nothing was sent. "
+            f"The API does not know this sender ID (422){_quote(words)}. Nothing was sent by this request. "
             "Use one that the dashboard lists for the account.",
             errors=errors,
             api_message=words,
@@ -192,7 +198,7 @@ def _invalid(_: Reply, body: Mapping[str, Any], context: Context, words: str) ->
     named = "; ".join(f"{field}: {' '.join(said)}" for field, said in errors.items())
     named = f" ({named})" if named else ""
     return ValidationError(
-        f"The API refused the request as invalid (422){_quote(words)}{named}. Nothing was sent.",
+        f"The API refused the request as invalid (422){_quote(words)}{named}. Nothing was sent by this request.",
         errors=errors,
         api_message=words,
     )

@@ -51,7 +51,7 @@ _SMALL: Final = 8_192
 _SMALL_WITHIN: Final = 4
 """Windows of a turn of the loop in which such a reply may be read."""
 _ABANDONED: Final = "The run stopped before this campaign was submitted."
-_NEVER_LEFT: Final = "Nothing was sent; trying again is safe."
+_NEVER_LEFT: Final = "Nothing was sent by this request; trying it again is safe."
 _MAY_HAVE_LEFT: Final = (
     "The request may have reached the server, so texts may have gone out: "
     "look for the campaign in the dashboard or in campaigns.list() before sending again."

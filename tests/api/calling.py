@@ -140,11 +140,15 @@ def assert_pickles(error: SmsPopError) -> None:
 
 
 def assert_says(error: SmsPopError, kind: type[SmsPopError], delivery: Delivery) -> None:
-    """The error is of exactly this class, says what was delivered, is discreet, pickles and tells what to do."""
+    """The error is of exactly this class, says what was delivered, is discreet, pickles and tells what to do.
+
+    It speaks of its own request alone: a run of many may have texted people before it.
+    """
     assert type(error) is kind
     assert error.delivery is delivery
     assert_discreet(error)
     assert_pickles(error)
     text = str(error)
     assert text.endswith((".", "…)"))
+    assert "was sent" not in text.replace("Nothing was sent by ", "")
     assert ("before sending again" in text) == (delivery is Delivery.UNKNOWN)

@@ -366,6 +366,22 @@ async def test_a_token_provider_that_fails_stops_the_run():
     assert report.counts[Status.NOT_SUBMITTED] == 4
 
 
+async def test_a_token_provider_that_fails_later_speaks_of_one_request():
+    """It does not say that nothing was sent where half of the list was."""
+    tokens = iter(["1|fake-token"])
+
+    async def provider():
+        return next(tokens, None) or {}["vault"]
+
+    async with (
+        raw_server(answer_all) as raw,
+        SmsPop(token=provider, base_url=raw.base_url) as sms,
+    ):
+        report = await send(sms, fake_numbers(4), chunk_size=2)
+    assert (report.counts[Status.SENT], report.counts[Status.NOT_SUBMITTED]) == (2, 2)
+    assert str(report.stopped_by) == "The token provider raised KeyError. Nothing was sent by this request."
+
+
 async def test_a_bug_in_the_middle_is_raised_as_itself_after_all_is_accounted_for(monkeypatch):
     """A programming error leaves as it is, never in an ExceptionGroup."""
     from smspop_async.api import submit

@@ -318,6 +318,18 @@ def test_a_refusal_of_the_api_is_4(smspop, sandbox, many, fault, remedy):
     assert "Nobody was texted" in ran.out
 
 
+@pytest.mark.parametrize("fault", [401, 402, 403, 422, "revoke_token"])
+def test_a_refusal_in_the_middle_does_not_say_that_nothing_was_sent(smspop, sandbox, many, fault):
+    """What stopped it speaks of its own request: the contacts before it were texted, as the first line says."""
+    sandbox.fail_next("latency", seconds=0, times=2)
+    sandbox.fail_next(fault)
+    ran = smspop("send", many, *HELLO, "--chunk-size", 50, "--concurrency", 1)
+    assert ran.code == 4, ran
+    assert "100 contacts texted" in ran.out
+    assert "Nothing was sent by this request." in ran.out
+    assert "Nothing was sent." not in ran.out
+
+
 def test_content_that_is_refused_is_4(smspop, sandbox, clean):
     sandbox.fail_next(403, category="political")
     ran = smspop("send", clean, *HELLO)
