@@ -38,7 +38,7 @@ _MEANINGS: Final = {
     Status.REJECTED: ("red", "the API refused the campaign; not texted"),
     Status.UNKNOWN: ("yellow", "may have been texted: do not send again before you know"),
     Status.NOT_SUBMITTED: ("yellow", "the run stopped before; not texted"),
-    Status.INVALID: ("red", "no phone number; not texted"),
+    Status.INVALID: ("red", "no phone number, or no value for a merge field; not texted"),
     Status.DUPLICATE: ("", "stands further up; not texted twice"),
     Status.SUPPRESSED: ("", "on the suppression list; not texted"),
 }

@@ -461,6 +461,15 @@ def test_a_template_is_filled_from_the_columns(smspop, sandbox, contacts):
     assert "the longest text" in ran.err
 
 
+def test_a_row_that_lacks_a_merge_field_is_not_said_to_lack_a_number(smspop, sandbox, contacts):
+    """3: its line and what it lacks are in the table, and the sum above it fits both kinds of invalid rows."""
+    contacts.write_text("first_name,phone_number\nTariro,0770000001\n,0770000002\n")
+    ran = smspop("send", contacts, "--message", "Dear $first_name", "--template", "--sender", "BRAND1", "-y")
+    assert (ran.code, len(sandbox.texts)) == (3, 1), ran
+    assert "1  invalid  no phone number, or no value for a merge field; not texted" in ran.out
+    assert "first_name" in ran.out
+
+
 def test_the_message_may_come_from_a_file(smspop, sandbox, clean):
     """UTF-8 with or without its mark; the line end that editors add is not sent."""
     Path("text.txt").write_bytes("\ufeffHello\r\nyou\r\n".encode())
