@@ -134,7 +134,8 @@ def read_layout(first: Sequence[object], column: str | None, *, file: str) -> La
         return Layout(index=numbers[0], names=None)
     raise ContactSourceError(
         f"Cannot tell which column of {file} holds the phone numbers: its first row is {columns}. "
-        "Name the column, or give it the header phone_number.",
+        "Give that column the header phone_number, or save the numbers as a .txt, one a line. "
+        "The column of the contacts can be named instead: column, or --column.",
         line=1,
     )
 

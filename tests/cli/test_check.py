@@ -91,6 +91,18 @@ def test_suppressed_contacts_are_counted(smspop, clean, tmp_path):
     assert "Campaigns  2" in ran.out
 
 
+def test_a_suppression_list_with_an_unusual_header_can_be_mended_as_it_says(smspop, clean, tmp_path):
+    """No option names its column, so the words give a way that works without one."""
+    opted_out = tmp_path / "out.csv"
+    opted_out.write_text("Kontakt,Ort\n0770000001,Harare\n")
+    ran = smspop("check", clean, "--suppress", opted_out)
+    assert ran.code == 1, ran
+    assert "Give that column the header phone_number, or save the numbers as a .txt, one a line." in ran.err
+    assert "The column of the contacts can be named instead: column, or --column." in ran.err
+    opted_out.write_text("phone_number,Ort\n0770000001,Harare\n")
+    assert "1 suppressed" in smspop("check", clean, "--suppress", opted_out).out
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
