@@ -47,7 +47,7 @@ def check(
     """
     screen = Screen()
     message = None if text.message is None and text.message_file is None else message_of(text)
-    with Interruption(), contacts_file(contacts, screen) as path:
+    with Interruption(), contacts_file(contacts, wanted.column, screen) as path:
         plan = plan_campaign(
             path,
             message=_NO_TEXT if message is None else message,

@@ -168,7 +168,7 @@ def send(
     with Interruption() as interruption:
         # Before a list is read, or typed.
         place = None if journal is None else shelf(journal, base_url=url, hold=not dry_run)
-        with contacts_file(contacts, screen) as path:
+        with contacts_file(contacts, wanted.column, screen) as path:
             command = _Send(
                 job=Job(
                     contacts=path,

@@ -12,7 +12,7 @@ from typing import Final, cast
 from smspop_async.cli.exits import MisuseError
 from smspop_async.cli.options import TextOptions
 from smspop_async.cli.screen import Screen
-from smspop_async.errors import ConfigurationError
+from smspop_async.errors import ConfigurationError, ContactSourceError
 
 STDIN: Final = "-"
 _BLOCK: Final = 1 << 16
@@ -26,14 +26,19 @@ def name_of(argument: str) -> str:
 
 
 @contextmanager
-def contacts_file(argument: str, screen: Screen) -> Generator[Path]:
+def contacts_file(argument: str, column: str | None, screen: Screen) -> Generator[Path]:
     """Give the file of contacts; standard input becomes one, because contacts are read twice.
 
     The copy is a private temporary file, so that any number of rows takes no memory, and problems have
     their line. It is gone after the block.
 
+    Args:
+        argument: CONTACTS, as it was typed.
+        column: As it was typed.
+        screen: Where to say how a list is typed.
+
     Raises:
-        MisuseError: Standard input is closed.
+        MisuseError: Standard input is closed, or has no columns.
     """
     if argument != STDIN:
         yield Path(argument)
@@ -42,12 +47,18 @@ def contacts_file(argument: str, screen: Screen) -> Generator[Path]:
         raise MisuseError(
             "Standard input is closed: name a file, or lead the numbers into the command with |."
         )
+    if column is not None:
+        raise MisuseError("Standard input has a number a line and no columns: leave --column out.")
     if sys.stdin.isatty():
         screen.say("Type one number a line, and Ctrl-D after the last.")
     with tempfile.TemporaryDirectory(prefix="smspop-") as folder:
         path = Path(folder) / "stdin.txt"
         _keep_stdin(path)
-        yield path
+        try:
+            yield path
+        except ContactSourceError as error:  # nobody has a file of that name
+            words = str(error).replace(path.name, name_of(STDIN))
+            raise ContactSourceError(words, line=error.line, delivery=error.delivery) from None
 
 
 def _keep_stdin(path: Path) -> None:

@@ -1,5 +1,6 @@
 """``smspop check``: what a send would do, without sending."""
 
+import io
 import json
 from pathlib import Path
 
@@ -89,6 +90,21 @@ def test_suppressed_contacts_are_counted(smspop, clean, tmp_path):
     assert ran.code == 0, ran
     assert "1 suppressed" in ran.out
     assert "Campaigns  2" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("typed", "words", "code", "expected"),
+    [
+        (b"07700\x0000001\n", (), 1, "standard input, line 1, holds a NUL"),
+        (b"0770000001\n\x81\n", (), 1, "standard input, line 2, is neither UTF-8 nor"),
+        (b"0770000001\n", ("--column", "phone"), 2, "Standard input has a number a line and no columns"),
+    ],
+)
+def test_standard_input_is_called_that(smspop, monkeypatch, typed, words, code, expected):
+    """Nobody has a file of another name."""
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(typed)))
+    ran = smspop("check", "-", *words)
+    assert (ran.code, expected in ran.err, "stdin.txt" in ran.err) == (code, True, False), ran
 
 
 def test_a_suppression_list_with_an_unusual_header_can_be_mended_as_it_says(smspop, clean, tmp_path):
