@@ -3,7 +3,7 @@
 import sys
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from string import Template
@@ -15,6 +15,7 @@ from smspop_async.cli.screen import Screen
 from smspop_async.errors import ConfigurationError, ContactSourceError
 
 STDIN: Final = "-"
+_FILE: Final = "a .csv, .txt or .xlsx file"
 _BLOCK: Final = 1 << 16
 CHUNK: Final = 500
 """Contacts in one campaign, unless it is asked for otherwise."""
@@ -38,10 +39,11 @@ def contacts_file(argument: str, column: str | None, screen: Screen) -> Generato
         screen: Where to say how a list is typed.
 
     Raises:
-        MisuseError: Standard input is closed, or has no columns.
+        MisuseError: There is no name of a file, or standard input is closed, or has no columns.
+        ContactSourceError: It is a folder.
     """
     if argument != STDIN:
-        yield Path(argument)
+        yield _file(argument)
         return
     if sys.stdin is None:
         raise MisuseError(
@@ -59,6 +61,17 @@ def contacts_file(argument: str, column: str | None, screen: Screen) -> Generato
         except ContactSourceError as error:  # nobody has a file of that name
             words = str(error).replace(path.name, name_of(STDIN))
             raise ContactSourceError(words, line=error.line, delivery=error.delivery) from None
+
+
+def _file(argument: str) -> Path:
+    """The file that was named; whatever has no name of its own is called as it was typed."""
+    if not argument.strip():
+        raise MisuseError(f"CONTACTS is empty: name {_FILE}, or - for standard input.")
+    path = Path(argument)
+    with suppress(OSError):  # what cannot be looked at is told of when it is read
+        if path.is_dir():
+            raise ContactSourceError(f"{argument} is a folder: name {_FILE}.")
+    return path
 
 
 def _keep_stdin(path: Path) -> None:

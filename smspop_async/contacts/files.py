@@ -59,7 +59,7 @@ def check_path(path: Path, column: str | None) -> None:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ContactSourceError(
-            f"Cannot read {path.name}: contacts come from {', '.join(SUFFIXES)}. Save it as one of these."
+            f"Cannot read {path.name or path}: contacts come from {', '.join(SUFFIXES)}. Save it as one of these."
         )
     if suffix == ".txt" and column is not None:
         raise ContactSourceError(f"{path.name} holds a number a line and has no columns: leave column out.")

@@ -107,6 +107,34 @@ def test_standard_input_is_called_that(smspop, monkeypatch, typed, words, code, 
     assert (ran.code, expected in ran.err, "stdin.txt" in ran.err) == (code, True, False), ran
 
 
+@pytest.mark.parametrize(
+    ("argument", "code", "expected"),
+    [
+        ("", 2, "CONTACTS is empty"),
+        (" ", 2, "CONTACTS is empty"),
+        (".", 1, ". is a folder"),
+        ("lists", 1, "lists is a folder"),
+    ],
+)
+@pytest.mark.parametrize(
+    "words", [("check",), ("send", "--message", "x", "--sender", "B", "--sandbox", "--yes")]
+)
+def test_what_is_no_file_is_called_by_its_name(smspop, words, argument, code, expected):
+    """As it was typed, and what to type instead."""
+    Path("lists").mkdir()
+    ran = smspop(words[0], argument, *words[1:])
+    assert (ran.code, expected in ran.err, ".csv, .txt or .xlsx" in ran.err) == (code, True, True), ran
+
+
+def test_a_name_that_no_file_can_have_is_told_in_one_line(smspop):
+    ran = smspop("check", f"{'x' * 300}.csv")
+    assert (ran.code, ran.err.startswith("smspop: Cannot read x")) == (1, True), ran
+
+
+def test_a_suppression_list_that_is_no_file_is_called_by_its_name(smspop, clean):
+    assert "Cannot read .: " in smspop("check", clean, "--suppress", ".").err
+
+
 def test_a_suppression_list_with_an_unusual_header_can_be_mended_as_it_says(smspop, clean, tmp_path):
     """No option names its column, so the words give a way that works without one."""
     opted_out = tmp_path / "out.csv"
