@@ -16,6 +16,7 @@ from smspop_async.cli.interruption import Interruption
 from smspop_async.cli.recap import grid
 from smspop_async.cli.screen import Screen
 from smspop_async.config import BASE_URL_VARIABLE, TOKEN_VARIABLE, check_token
+from smspop_async.errors import ConfigurationError
 from smspop_async.sandbox import Sandbox
 
 SANDBOX_TOKEN_VARIABLE: Final = "SMSPOP_SANDBOX_TOKEN"  # noqa: S105 - the name of a variable, not a token
@@ -42,10 +43,9 @@ def sandbox(
         sender: A sender ID of the account; may be given several times.
     """
     screen = Screen()
-    token = os.environ.get(SANDBOX_TOKEN_VARIABLE)
     server = Sandbox(
         port=port,
-        token=None if token is None else check_token(token),
+        token=_token(),
         credits=credits,
         senders=sender,
         latency=latency,
@@ -55,6 +55,25 @@ def sandbox(
         anyio.run(_serve, server, screen, interruption)
     screen.say("The sandbox has ended." if db is None else f"The sandbox has ended; its state is in {db}.")
     return Exit.OK
+
+
+def _token() -> str | None:
+    """The token that was chosen for it, or None.
+
+    Raises:
+        ConfigurationError: No request could bear it. The text never shows it.
+    """
+    token = os.environ.get(SANDBOX_TOKEN_VARIABLE)
+    if token is None:
+        return None
+    try:
+        return check_token(token)
+    except ConfigurationError:
+        problem = "has a character that no token has" if token.strip() else "is empty"
+        raise ConfigurationError(
+            f"{SANDBOX_TOKEN_VARIABLE} {problem}. Set it to letters and digits of your choice, or type: "
+            f"unset {SANDBOX_TOKEN_VARIABLE}   to have a token made."
+        ) from None
 
 
 async def _serve(server: Sandbox, screen: Screen, interruption: Interruption) -> None:

@@ -39,6 +39,19 @@ def test_its_token_may_be_set(smspop, ends_itself, monkeypatch):
     assert "export SMSPOP_TOKEN='1|fake-token'" in smspop("sandbox", "--port", 0).out
 
 
+@pytest.mark.parametrize("token", ["a b", "", " ", "it's"])
+def test_what_cannot_be_its_token_is_told_with_the_variable_it_stands_in(smspop, monkeypatch, token):
+    """1: nobody gets the token of a sandbox from the vendor's dashboard. It is not shown."""
+    monkeypatch.setenv("SMSPOP_SANDBOX_TOKEN", token)
+    ran = smspop("sandbox", "--port", 0)
+    assert (ran.code, ran.out) == (1, ""), ran
+    assert ran.err.startswith("smspop: SMSPOP_SANDBOX_TOKEN ")
+    assert "SMSPOP_TOKEN" not in ran.err
+    assert "API Tokens" not in ran.err
+    assert "unset SMSPOP_SANDBOX_TOKEN" in ran.err
+    assert token.strip() not in ran.err or not token.strip()
+
+
 def test_its_state_may_be_kept(smspop, ends_itself):
     ran = smspop(
         "sandbox", "--port", 0, "--db", "sms.db", "--credits", 5, "--sender", "ONE", "--sender", "TWO"
