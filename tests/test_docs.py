@@ -115,6 +115,18 @@ async def test_an_example_runs(block: Block, monkeypatch: pytest.MonkeyPatch) ->
         await execute(block.compiled())
 
 
+def test_the_example_of_ctrl_c_holds_before_anything_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no report then, and the interrupt goes on its way."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(smspop_async, "run", interrupted)
+    [block] = [block for block in PYTHON if "except KeyboardInterrupt" in block.code]
+    with pytest.raises(KeyboardInterrupt):
+        exec(block.compiled(), {})  # noqa: S102 - our own documentation
+
+
 def test_few_examples_are_not_run() -> None:
     """An example that is not run may be wrong, so there are hardly any."""
     assert len([block for block in PYTHON if block.why is not None]) <= NOT_EXECUTED_AT_MOST
