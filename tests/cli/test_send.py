@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from smspop_async.cli.screen import Screen
 
 HELLO = ("--message", "Hello!", "--sender", "BRAND1", "--yes")
 FAILS = "0770009901"
+CLI_PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 
 
 def outcomes_in(path: Path) -> list[dict[str, str]]:
@@ -503,6 +505,14 @@ def test_contacts_from_stdin(smspop, sandbox, monkeypatch):
     assert sorted(sandbox.texts) == ["263770000001", "263770000002"]
     assert "standard input" in ran.err
     assert "   2  " in ran.out
+
+
+def test_the_documented_pipe_of_a_column_sends_to_everybody(sandbox, shell):
+    """0: the line of the page, as it stands there, with a file as most are: with a header."""
+    [line] = re.findall(r"^\$ (.*\| smspop send - .*)$", CLI_PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    Path("members.csv").write_text("name,phone\nRudo,0770000001\nFarai,0770000002\n")
+    ran = shell(line)
+    assert (ran.code, sorted(sandbox.texts)) == (0, ["263770000001", "263770000002"]), ran
 
 
 def test_typing_contacts_is_explained(smspop, sandbox, monkeypatch):
