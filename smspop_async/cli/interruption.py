@@ -31,6 +31,8 @@ class Interruption:
         self._stop: Callable[[], object] | None = None
         self._last_words: Callable[[], str] = str
         self._asked = False
+        self.was_soft: bool = False
+        """Whether anything may have been sent: a run was, or is, to be stopped softly."""
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():  # others may not set handlers
@@ -58,6 +60,7 @@ class Interruption:
             stop: Called in the signal handler: it must only leave word.
             last_words: What the person should know when the process ends at once.
         """
+        self.was_soft = True
         self._stop, self._last_words, self._asked = stop, last_words, False
         try:
             yield

@@ -240,13 +240,15 @@ class _Send:
                 f"{self.source} has changed since the recap. Nothing was sent: begin again."
             )
         way_back = self._way_back()
-        ending = anyio.run(dispatch, self.job.errand(plan, way_back), self.screen, interruption)
-        if ending.report is None:
-            raise ending.error or KeyboardInterrupt  # nothing was begun
         try:
-            return self._end(plan, ending, ending.report, way_back)
+            ending = anyio.run(dispatch, self.job.errand(plan, way_back), self.screen, interruption)
+            if ending.report is not None:
+                return self._end(plan, ending, ending.report, way_back)
         except KeyboardInterrupt:
+            if not interruption.was_soft:
+                raise
             raise KeyboardInterrupt(self._interrupted_late()) from None
+        raise ending.error or KeyboardInterrupt  # nothing was begun
 
     def _way_back(self) -> WayBack | None:
         if self.shelf is None:
@@ -255,7 +257,7 @@ class _Send:
         return self.shelf.way_back(("--sandbox",) if url is None else address_words(url))
 
     def _interrupted_late(self) -> str:
-        words = "Interrupted after the run, before its report was complete. Texts may have been sent"
+        words = "Interrupted after the sending, before its report was complete. Texts may have been sent"
         if self.shelf is not None:
             return f"{words}: type smspop report {self.shelf.path} to see to whom."
         return f"{words}: look in the dashboard before you type the same command again."

@@ -101,6 +101,22 @@ def test_after_the_run_a_signal_does_not_claim_that_nothing_was_sent(smspop, san
     assert not list(Path().glob(".smspop-*"))
 
 
+def test_while_the_loop_is_taken_down_a_signal_does_not_claim_it_either(smspop, sandbox, clean, monkeypatch):
+    """`asyncio.run` may wait for a name that is looked up: the run is over then, and its texts are out."""
+    once = anyio.run
+
+    def interrupted(*args):
+        once(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("smspop_async.cli.send.anyio.run", interrupted)
+    ran = smspop("send", clean, *HELLO)
+    assert sandbox.posts > 0
+    assert ran.code == 130, ran
+    assert "Texts may have been sent" in ran.err
+    assert "Nothing was sent" not in ran.err
+
+
 def test_a_signal_that_is_ignored_stays_ignored():
     """``nohup`` keeps a run going when the terminal is closed."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
