@@ -5,7 +5,7 @@ with the send.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from attrs import frozen
@@ -15,7 +15,7 @@ from smspop_async.batch.campaigns import CampaignBook
 from smspop_async.batch.naming import CampaignNames
 from smspop_async.batch.outcomes import ContactOutcome
 from smspop_async.batch.report import Report
-from smspop_async.errors import JournalError, SmsPopError
+from smspop_async.errors import Delivery, JournalError, SmsPopError
 from smspop_async.journal.base import SendRecord, StoredRows
 from smspop_async.journal.sends import SendReader, list_sends, open_send
 
@@ -103,7 +103,14 @@ def _report(path: Path, record: SendRecord, reader: SendReader) -> Report:
         summary=campaigns.summary,
         campaigns=campaigns,
         discrepancies=tuple(f"{names.of(seq)[0]}: {words}" for seq, words in reader.discrepancies()),
-        stopped_by=SmsPopError(record.note) if record.note else None,
+        stopped_by=SmsPopError(record.note, delivery=_delivery(counts)) if record.note else None,
         elapsed=max(0.0, reader.last_event() - record.created_at),
         book=ArchivedRows(path=path, run=record.run),
     )
+
+
+def _delivery(counts: Mapping[Status, int]) -> Delivery:
+    """What may be said of what stopped a send: a journal has its words, and its rows tell the rest."""
+    if counts[Status.UNKNOWN]:
+        return Delivery.UNKNOWN
+    return Delivery.REJECTED if counts[Status.REJECTED] else Delivery.NOT_SENT

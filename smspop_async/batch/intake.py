@@ -246,5 +246,7 @@ class Intake(ChunkSource):
 
     async def aclose(self) -> None:
         """Close the source, and let go of the roster."""
+        while self._sorter.let_go_of_some():
+            await checkpoint()
         self._sorter.close()
         await self._rows.aclose()

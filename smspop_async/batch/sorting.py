@@ -94,6 +94,10 @@ class Sorter:
         self._chunker = chunker
         self._book = book
 
+    def let_go_of_some(self) -> bool:
+        """Begin to let go of the roster, a little at a time; False when `close` is quickly done."""
+        return self._roster.let_go_of_some()
+
     def close(self) -> None:
         """Let go of the roster: nothing more is to be sorted."""
         self._roster.close()

@@ -61,6 +61,10 @@ class Roster:
         """How many numbers were admitted."""
         return self._admitted
 
+    def let_go_of_some(self) -> bool:
+        """Begin to let go of the numbers, a little at a time; False when `close` is quickly done."""
+        return self._known.let_go_of_some() or self._suppressed.let_go_of_some()
+
     def close(self) -> None:
         """Let go of the numbers; nobody is to be admitted any more."""
         self._known.close()

@@ -15,6 +15,7 @@ from faultserver import ACTIONS, FaultServer
 from journal.byhand import NOW, begin, chunk, claim, sent, settle, small_journal
 from rawserver import answer_all, fake_number, fake_numbers, raw_server
 from smspop_async import (
+    Delivery,
     JournalError,
     PartialFailureError,
     ReconcilePolicy,
@@ -85,6 +86,8 @@ async def test_the_journal_says_what_the_report_says(
     assert (read.run, read.name, read.total) == (live.run, live.name, live.total)
     assert (read.counts, read.summary) == (live.counts, live.summary)
     assert str(read.stopped_by or "") == str(live.stopped_by or "")
+    if read.stopped_by is not None and (live.counts[Status.UNKNOWN] or live.counts[Status.REJECTED]):
+        assert read.stopped_by.delivery is not Delivery.NOT_SENT
     assert Counter(read.discrepancies) == Counter(live.discrepancies)
     # A campaign that waits to be submitted as it is, once more, is none yet in the journal.
     missing = [campaign for campaign in live.campaigns if campaign not in read.campaigns]

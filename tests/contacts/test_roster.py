@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -373,6 +374,24 @@ def test_memory_of_a_large_list_is_given_back(monkeypatch: pytest.MonkeyPatch) -
         assert numbers._store.used == heads * PAGE_BYTES
         numbers.close()
         assert len(vector_ledger._spare) == kept
+
+
+@both
+def test_millions_are_let_go_of_a_little_at_a_time(ledger: type[PlainNumbers]) -> None:
+    """Numbers without neighbours are in many small sets, and to drop all of them at once would hold the loop."""
+    roster = Roster(ledger=ledger)
+    assert not roster.let_go_of_some()
+    far_apart = [f"49{151 + at % 20}{at * 7_919 % 10**8:08}" for at in range(20_000)]
+    roster.admit(list(dict.fromkeys(far_apart)))
+    known = roster._known
+    left = [len(known._shards)]
+    assert left[0] > 200
+    while roster.let_go_of_some():
+        left.append(len(known._shards))
+    assert len(left) > 3
+    assert {before - after for before, after in pairwise(left)} == {64}
+    roster.close()
+    assert not known._shards
 
 
 def test_a_closed_ledger_takes_nobody() -> None:
