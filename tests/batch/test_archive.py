@@ -305,6 +305,7 @@ def test_a_report_of_an_archive_shows_no_number(path):
 async def test_the_sends_of_a_journal_are_listed_while_it_is_open(path):
     """By whoever asks."""
     async with raw_server(answer_all) as raw, client(raw) as sms, SqliteJournal(path) as journal:
-        await asyncio.gather(*(sms.send(fake_numbers(4), journal=journal, **SAME) for _ in range(3)))
+        lists = [fake_numbers(4, 10 * at) for at in range(1, 4)]
+        await asyncio.gather(*(sms.send(some, journal=journal, **SAME) for some in lists))
         assert list_sends(path) == await journal.sends()
         assert all(record.finished for record in list_sends(path))
