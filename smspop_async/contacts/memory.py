@@ -62,11 +62,16 @@ def _text_fields(row: object) -> dict[str, str]:
     if not isinstance(row, Mapping):
         return {}
     record = cast("Mapping[object, object]", row)
-    return {
-        str(key): as_text(value) if isinstance(value, float) else str(value)
-        for key, value in record.items()
-        if not is_missing(value)
-    }
+    texts = ((key, _text_of(value)) for key, value in record.items() if not is_missing(value))
+    return {str(key): text for key, text in texts if text is not None}
+
+
+def _text_of(value: object) -> str | None:
+    """The text of a field; None where a value has none to give: its row is at fault then, and not the run."""
+    try:
+        return as_text(value) if isinstance(value, float) else str(value)
+    except Exception:  # noqa: BLE001 - a value's own code
+        return None
 
 
 class Pull:

@@ -470,3 +470,15 @@ async def test_what_a_data_frame_puts_where_there_is_nothing_is_nothing() -> Non
     assert slab.fields is not None
     said = {"e": "odd", "f": "3", "g": "2.5", "h": "inf", "i": "3.0", "j": "True", "k": ""}
     assert slab.fields[0] == {"phone": "0770000001", **said}
+
+
+async def test_a_field_that_cannot_be_written_is_a_field_that_is_not_there() -> None:
+    """A value's own code may fail; then its row lacks what the text needs, and the others go out."""
+
+    class Broken:
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    (slab,) = await slabs_of(open_rows([{"phone": "0770000001", "n": Broken(), "m": 1}], with_fields=True))
+    assert slab.fields is not None
+    assert slab.fields[0] == {"phone": "0770000001", "m": "1"}
