@@ -61,6 +61,29 @@ async def test_past_the_grace_what_is_in_flight_is_unknown():
     assert {campaign.status for campaign in report.campaigns} == {Status.UNKNOWN}
 
 
+@pytest.mark.parametrize("journalled", [False, True])
+async def test_who_reads_a_queue_texts_each_person_when_they_come(journalled, tmp_path):
+    """With campaigns of one, nobody waits for the next one; and what is left early has an account of all it was given."""
+    queue: asyncio.Queue[str] = asyncio.Queue()
+
+    async def from_queue():
+        while True:
+            yield await queue.get()
+
+    options = {"journal": tmp_path / "j.db"} if journalled else {}
+    first, second = fake_numbers(2)
+    queue.put_nowait(first)
+    async with raw_server(answer_all) as raw, client(raw) as sms:
+        with anyio.fail_after(20):
+            async with sms.stream(from_queue(), chunk_size=1, **ARGUMENTS, **options) as batch:
+                async for outcome in batch:
+                    assert outcome.status is Status.SENT
+                    if outcome.phone_number == second:
+                        break
+                    queue.put_nowait(second)
+    assert batch.report.counts[Status.SENT] == batch.report.total == 2
+
+
 class Watched:
     """A list that tells how far it was read."""
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -482,3 +484,108 @@ async def test_a_field_that_cannot_be_written_is_a_field_that_is_not_there() -> 
     (slab,) = await slabs_of(open_rows([{"phone": "0770000001", "n": Broken(), "m": 1}], with_fields=True))
     assert slab.fields is not None
     assert slab.fields[0] == {"phone": "0770000001", "m": "1"}
+
+
+async def test_rows_do_not_wait_for_the_next_one_of_an_async_iterable() -> None:
+    """Who reads a queue is not kept from texting one person until there is another; and no row is lost meanwhile."""
+    queue: asyncio.Queue[str] = asyncio.Queue()
+
+    async def from_queue() -> AsyncIterator[str]:
+        while True:
+            yield await queue.get()
+
+    rows = open_rows(from_queue(), size=100)
+    try:
+        for number in NUMBERS[:3]:
+            queue.put_nowait(number)
+        slab = await rows.next_slab()
+        assert slab is not None
+        assert slab.values == NUMBERS[:3]
+        queue.put_nowait(NUMBERS[3])
+        for _ in range(5):
+            await asyncio.sleep(0)  # it is read, for it was being waited for, and no further one
+        queue.put_nowait(NUMBERS[4])
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert queue.qsize() == 1
+        slab = await rows.next_slab()
+        assert slab is not None
+        assert slab.values == NUMBERS[3:5]
+    finally:
+        await rows.aclose()
+
+
+async def test_an_async_iterable_may_have_tasks_and_limits_around_its_rows() -> None:
+    """All of its steps are made by one task, whoever asks for slabs."""
+    tasks = set()
+
+    async def guarded() -> AsyncIterator[str]:
+        async with anyio.create_task_group() as group:
+            group.start_soon(anyio.sleep_forever)
+            with anyio.fail_after(60):
+                for number in NUMBERS[:30]:
+                    tasks.add(asyncio.current_task())
+                    yield number
+            group.cancel_scope.cancel()
+
+    rows = open_rows(guarded(), size=10)
+    slabs = [await asyncio.ensure_future(rows.next_slab()) for _ in range(4)]
+    assert values_of([slab for slab in slabs if slab is not None]) == NUMBERS[:30]
+    assert len(tasks) == 1
+    await rows.aclose()
+
+
+async def test_an_async_iterable_that_ends_the_program_ends_it() -> None:
+    """`sys.exit` in a generator comes out where its rows are waited for, and what it gave before is not lost."""
+
+    async def leaving() -> AsyncIterator[str]:
+        yield NUMBERS[0]
+        sys.exit("enough")
+
+    rows = open_rows(leaving(), size=10)
+    with pytest.raises(SystemExit, match="enough"):
+        await rows.next_slab()
+    taken = rows.taken()
+    assert taken is not None
+    assert taken.values == NUMBERS[:1]
+    await rows.aclose()
+
+
+async def test_an_async_iterator_that_cannot_be_closed_says_so() -> None:
+    """As one of a plain iterable does: what was made here and does not end is a defect to be told."""
+
+    class Stubborn:
+        def __aiter__(self) -> AsyncIterator[str]:
+            return self.rows()
+
+        async def rows(self) -> AsyncIterator[str]:
+            try:
+                for number in NUMBERS:
+                    yield number
+            finally:
+                raise ZeroDivisionError
+
+    rows = open_rows(Stubborn(), size=10)
+    await rows.next_slab()
+    with pytest.raises(ZeroDivisionError):
+        await rows.aclose()
+
+
+async def test_an_async_iterator_that_does_not_hear_of_its_end_is_left() -> None:
+    """One that swallows the cancellation is asked for no further row."""
+    asked = 0
+
+    async def deaf() -> AsyncIterator[str]:
+        nonlocal asked
+        yield NUMBERS[0]
+        while True:
+            asked += 1
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            yield NUMBERS[1]
+
+    rows = open_rows(deaf(), size=10)
+    await rows.next_slab()
+    with anyio.fail_after(10):
+        await rows.aclose()
+    assert asked == 1
