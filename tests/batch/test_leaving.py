@@ -63,7 +63,7 @@ async def test_past_the_grace_what_is_in_flight_is_unknown():
 
 @pytest.mark.parametrize("journalled", [False, True])
 async def test_who_reads_a_queue_texts_each_person_when_they_come(journalled, tmp_path):
-    """With campaigns of one, nobody waits for the next one; and what is left early has an account of all it was given."""
+    """With campaigns of one, nobody waits for the next; and what is left early has an account of all it was given."""
     queue: asyncio.Queue[str] = asyncio.Queue()
 
     async def from_queue():
