@@ -270,7 +270,7 @@ class OutcomeBook:
 
 def _widened(column: bytes | bytearray, width: int, typecode: str) -> "array[int]":
     """The same codes in more bytes each, which are put together by slices: one by one, ten million hold the loop."""
-    wide = array(typecode)
+    wide: array[int] = array(typecode)
     rows, wider = len(column) // width, wide.itemsize
     planes = bytearray(rows * wider)
     for byte in range(width):
