@@ -11,14 +11,11 @@ A source may be endless, slow, wrong or ten million rows long, and it is read in
   in is the caller's own and is left as it is.
 """
 
-import asyncio
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import (
     AsyncIterable,
-    AsyncIterator,
     Callable,
     Iterable,
     Iterator,
@@ -31,12 +28,12 @@ from typing import Final, TypeAlias
 
 import anyio
 import anyio.to_thread
-from anyio.lowlevel import checkpoint
 
-from smspop_async.cancellation import is_cancelled
+from smspop_async.contacts.async_rows import AsyncRows
 from smspop_async.contacts.files import FileRow, check_path, file_rows
-from smspop_async.contacts.memory import Pull, Shape, Slab, source_failed
+from smspop_async.contacts.memory import Pull, Shape, Slab
 from smspop_async.contacts.numbers import InvalidNumber, Normaliser
+from smspop_async.contacts.rows import BUDGET, ContactRows
 from smspop_async.errors import ConfigurationError, ContactSourceError
 
 __all__ = ["ContactRows", "Contacts", "Slab", "load_suppression", "open_rows", "read_numbers", "read_slabs"]
@@ -44,46 +41,7 @@ __all__ = ["ContactRows", "Contacts", "Slab", "load_suppression", "open_rows", "
 Contacts: TypeAlias = str | Path | Iterable[object] | AsyncIterable[object]
 """A comma string as the vendor documents it, a file, or any iterable of numbers, mappings or records."""
 
-BUDGET: Final = 0.0005
-"""Seconds of pulling from an iterable in one go."""
-LINGER: Final = 0.2
-"""Seconds after which a slab from an async iterable is handed on with the rows it has."""
-
 _AT_ONCE: Final = 32
-
-
-class ContactRows(ABC):
-    """The rows of one source, for one reader."""
-
-    size: int
-    """The most rows of the next slab; the reader may change it as it goes."""
-    held: float = 0.0
-    """Seconds for which making the last slab held the event loop."""
-    is_threaded: bool = False
-    """Whether slabs are made in a thread. One that takes longer than the interpreter lets a thread have holds the loop
-    for that long, so that such slabs stay short."""
-    finite: bool
-    """Whether reading to the end is bounded, so that every row can be accounted for after a run has stopped:
-    True for texts, files and collections that know their size."""
-
-    @abstractmethod
-    async def next_slab(self) -> Slab | None:
-        """Read on.
-
-        Returns:
-            At least one row, and at most the size asked for; None at the end.
-
-        Raises:
-            ContactSourceError: The source failed. All rows before have been given.
-        """
-
-    def taken(self) -> Slab | None:
-        """Rows that were read, but not handed on because the wait for more was cancelled; None where none were."""
-        return None
-
-    @abstractmethod
-    async def aclose(self) -> None:
-        """Close what was opened here. Closing twice does nothing."""
 
 
 def open_rows(
@@ -107,7 +65,7 @@ def open_rows(
         ContactSourceError: Contacts cannot come from such a value.
     """
     if isinstance(contacts, AsyncIterable):
-        return _AsyncRows(contacts, size=size, shape=Shape(column, with_fields=with_fields), clock=clock)
+        return AsyncRows(contacts, size=size, shape=Shape(column, with_fields=with_fields), clock=clock)
     if isinstance(contacts, Path):
         check_path(contacts, column)
         return _FileRows(contacts, size=size, column=column, with_fields=with_fields)
@@ -338,141 +296,3 @@ class _IterableRows(ContactRows):
 
     async def aclose(self) -> None:
         self._pull.close()
-
-
-class _AsyncRows(ContactRows):
-    """An async iterable, read row by row by a task of its own.
-
-    A slab is handed on a little after its first row, also where the next one is long in coming: who reads a queue must
-    not wait with a text for the next one. But to wait for a row cannot be broken off, as that ends a generator. So the
-    reading goes on while nobody waits for it, for one row at most, which the next slab begins with; and as all steps
-    of an iterator are made by one task, it may have time limits and tasks of its own around its rows.
-
-    The task is asyncio's, not one of a group: it lives from the first slab to `aclose`, which are calls of different
-    tasks. It raises nothing; what ends it is kept for who reads.
-    """
-
-    finite = False
-
-    def __init__(
-        self,
-        contacts: AsyncIterable[object],
-        *,
-        size: int,
-        shape: Shape,
-        clock: Callable[[], float],
-    ) -> None:
-        self._contacts = contacts
-        self.size = size
-        self._shape = shape
-        self._clock = clock
-        self._rows: list[object] = []
-        self._count = 0
-        self._failure: ContactSourceError | None = None
-        self._fatal: BaseException | None = None
-        """What ends the program, raised by the iterator."""
-        self._unclosed: Exception | None = None
-        """What the iterator raised when it was closed."""
-        self._ended = False
-        self._reader: asyncio.Task[None] | None = None
-        self._asked = asyncio.Event()
-        """Set while rows are waited for."""
-        self._some = asyncio.Event()
-        """Set when there is a row, or the end."""
-        self._enough = asyncio.Event()
-        """Set when there are as many rows as were asked for, or the end."""
-
-    async def next_slab(self) -> Slab | None:
-        await checkpoint()
-        if not self._ended:
-            await self._gather()
-        if self._fatal is not None:
-            raise self._fatal
-        rows, self._rows = self._rows, []
-        if not rows and self._failure is not None:
-            raise self._failure
-        since = self._clock()
-        slab = self._shape.slab(rows) if rows else None
-        self.held = self._clock() - since
-        return slab
-
-    async def _gather(self) -> None:
-        """Have rows read: a slab of them, or, a little after the first, those that there are."""
-        if self._reader is None:
-            self._reader = asyncio.create_task(self._read())
-        self._enough.clear()
-        if not self._rows:
-            self._some.clear()
-        self._asked.set()
-        try:
-            await self._some.wait()
-            with anyio.move_on_after(LINGER):
-                await self._enough.wait()
-        finally:
-            self._asked.clear()
-
-    def taken(self) -> Slab | None:
-        rows, self._rows = self._rows, []
-        return self._shape.slab(rows) if rows else None
-
-    async def _read(self) -> None:
-        try:
-            await self._read_all()
-        except asyncio.CancelledError as error:
-            if is_cancelled():
-                raise
-            self._failure = source_failed(self._count, error)
-        except Exception as error:  # noqa: BLE001 - whatever the caller's iterator raises
-            self._failure = source_failed(self._count, error)
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            self._fatal = error
-        finally:
-            self._ended = True
-            self._some.set()
-            self._enough.set()
-
-    async def _read_all(self) -> None:
-        iterator = aiter(self._contacts)
-        try:
-            await self._read_from(iterator)
-        finally:
-            close = getattr(iterator, "aclose", None)
-            if close is not None and iterator is not self._contacts:
-                try:
-                    await close()
-                except Exception as error:  # noqa: BLE001 - raised by `aclose`
-                    self._unclosed = error
-
-    async def _read_from(self, iterator: AsyncIterator[object]) -> None:
-        first = yielded = self._clock()
-        while not self._ended:
-            if not self._asked.is_set():
-                await self._asked.wait()
-                yielded = self._clock()
-            try:
-                row = await anext(iterator)
-            except StopAsyncIteration:
-                return
-            self._rows.append(row)
-            self._count += 1
-            now = self._clock()
-            if len(self._rows) == 1:
-                first = now
-                self._some.set()
-            if len(self._rows) >= self.size or now - first >= LINGER:
-                self._asked.clear()
-                self._enough.set()
-            elif now - yielded >= BUDGET:
-                await checkpoint()
-                yielded = self._clock()
-
-    async def aclose(self) -> None:
-        self._ended = True
-        reader, self._reader = self._reader, None
-        if reader is None:
-            return
-        reader.cancel()
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait({reader})
-        if self._unclosed is not None:
-            raise self._unclosed

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smspop_async.contacts.async_rows import LINGER
 from smspop_async.contacts.numbers import Normaliser
+from smspop_async.contacts.rows import BUDGET
 from smspop_async.contacts.sources import (
-    BUDGET,
-    LINGER,
     ContactRows,
     Slab,
     load_suppression,
