@@ -11,6 +11,7 @@ different tasks. It raises nothing; what ends it is kept for who reads.
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextvars import Context, copy_context
 from typing import Final
 
 import anyio
@@ -58,6 +59,8 @@ class AsyncRows(ContactRows):
         """What the iterator raised when it was closed."""
         self._ended = False
         self._reader: asyncio.Task[None] | None = None
+        self._context = copy_context()
+        """That of who waits for rows: what the iterable does for them, such as a query, belongs to them."""
         self._asked = asyncio.Event()
         """Set while rows are waited for."""
         self._some = asyncio.Event()
@@ -87,6 +90,7 @@ class AsyncRows(ContactRows):
         self._enough.clear()
         if not self._rows:
             self._some.clear()
+        self._context = copy_context()
         self._asked.set()
         try:
             await self._some.wait()
@@ -133,6 +137,7 @@ class AsyncRows(ContactRows):
         while not self._ended:
             if not self._asked.is_set():
                 await self._asked.wait()
+                _adopt(self._context)
                 yielded = self._clock()
             try:
                 row = await anext(iterator)
@@ -162,3 +167,9 @@ class AsyncRows(ContactRows):
             await asyncio.wait({reader})
         if self._unclosed is not None:
             raise self._unclosed
+
+
+def _adopt(context: Context) -> None:
+    """Give the context variables of this task the values that they have there."""
+    for variable, value in context.items():
+        variable.set(value)

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from contextvars import ContextVar
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -589,3 +590,21 @@ async def test_an_async_iterator_that_does_not_hear_of_its_end_is_left() -> None
     with anyio.fail_after(10):
         await rows.aclose()
     assert asked == 1
+
+
+async def test_an_async_iterable_reads_in_the_context_of_who_waits() -> None:
+    """A query that it makes belongs to the run whose rows it reads, also where the first came before that began."""
+    run: ContextVar[str] = ContextVar("run", default="none")
+    seen = []
+
+    async def asking() -> AsyncIterator[str]:
+        for number in NUMBERS[:4]:
+            seen.append(run.get())
+            yield number
+
+    rows = open_rows(asking(), size=1)
+    for name in ("none", "one", "two"):
+        run.set(name)
+        await rows.next_slab()
+    await rows.aclose()
+    assert seen == ["none", "one", "two"]
