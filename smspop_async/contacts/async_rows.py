@@ -47,7 +47,8 @@ class AsyncRows(ContactRows):
         clock: Callable[[], float],
     ) -> None:
         self._contacts = contacts
-        self.size = size
+        self.size: int = size
+        self.held: float = 0.0
         self._shape = shape
         self._clock = clock
         self._rows: list[object] = []
