@@ -7,10 +7,7 @@ a database whose pool is being closed. Whoever takes that for a cancellation end
 import asyncio
 
 
-def is_cancelled() -> bool:
-    """Whether somebody has cancelled the task that runs.
-
-    If not, a CancelledError that was caught in it is a failure of somebody else.
-    """
+def is_own(error: BaseException) -> bool:
+    """Whether what was caught is a cancellation of the task that runs; else it is a failure, whatever its class."""
     this = asyncio.current_task()
-    return this is None or this.cancelling() > 0
+    return isinstance(error, asyncio.CancelledError) and (this is None or this.cancelling() > 0)

@@ -25,7 +25,7 @@ import anyio
 import anyio.to_thread
 from attrs import field, frozen
 
-from smspop_async.cancellation import is_cancelled
+from smspop_async.cancellation import is_own
 from smspop_async.events import Event, Observer, RunFinished, RunStarted, RunStopped, complain
 
 _log = logging.getLogger("smspop_async.events")
@@ -139,10 +139,8 @@ class Courier:
             letter = self._waiting.popleft()
             try:
                 await self._hand_over(letter)
-            except Exception as error:  # noqa: BLE001 - an observer must not hurt the run
-                complain(error, letter.event, self._complaints)
-            except asyncio.CancelledError as error:
-                if is_cancelled():
+            except (Exception, asyncio.CancelledError) as error:
+                if is_own(error):
                     self._let_go()  # the loop is being shut down, or `aclose` has waited long enough
                     raise
                 complain(error, letter.event, self._complaints)

@@ -32,8 +32,6 @@ from smspop_async.errors import APIStatusError, OutcomeUnknownError, SmsPopError
 
 _WORTH_EXPECTING: Final = 8
 """Contacts from which on learning the layout of the rows costs less than decoding them (measured)."""
-
-
 _NONE: Final = frozenset({"", "0", "0.0"})
 """What a summary may say, as text, where nobody was texted."""
 _CLAIM: Final = re.compile(

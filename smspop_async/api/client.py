@@ -19,7 +19,7 @@ from smspop_async.api.retry import RetryBudget
 from smspop_async.api.submit import Clock, Submitter
 from smspop_async.api.transport import Ssl, Transport, TransportSettings
 from smspop_async.api.wire import CAMPAIGNS, headers
-from smspop_async.cancellation import is_cancelled
+from smspop_async.cancellation import is_own
 from smspop_async.config import (
     RetryPolicy,
     Timeouts,
@@ -236,7 +236,7 @@ async def _headers(source: TokenSource) -> Mapping[str, str]:
     except ConfigurationError:
         raise
     except (Exception, asyncio.CancelledError) as error:
-        if isinstance(error, asyncio.CancelledError) and is_cancelled():
+        if is_own(error):
             raise
         raise ConfigurationError(
             f"The token provider raised {type(error).__name__}. Nothing was sent by this request."

@@ -64,7 +64,7 @@ def _aiohttps_own(name: str) -> object:
 _POST: Final = _aiohttps_own("post")
 _REQUEST: Final = _aiohttps_own("_request")
 _SWITCHING: Final = 101
-_SUCCESS: Final = 200
+_SUCCESS: Final = range(200, 300)
 _WRITTEN_AT_ONCE: Final = 2**14
 """Bytes of a body that a socket takes in one go, whatever its buffers."""
 _KEPT_FOR: Final = 0.02
@@ -173,7 +173,7 @@ class Exchange:
             raise
         if transport.get_write_buffer_size() or (
             # What TLS has taken may still wait below it, where nobody can ask. Who refuses early has not read it.
-            message.code // 100 != _SUCCESS // 100
+            message.code not in _SUCCESS
             and len(outgoing.body) > _WRITTEN_AT_ONCE
             and transport.get_extra_info("ssl_object") is not None
         ):

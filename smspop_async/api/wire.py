@@ -183,15 +183,14 @@ def _as_rows(data: object) -> list[dict[str, Any]] | None:
 def _what_follows(frame: Mapping[str, Any], seen: int) -> tuple[Mapping[str, str] | None, bool]:
     """Work out the next page, and whether this one, with `seen` rows, is proven to be the last."""
     meta = object_in(frame.get("meta"))
-    told = _Told(
-        [frame, meta, object_in(frame.get("pagination")), object_in(meta.get("pagination"))],
-    )
-    links = [
-        object_in(layer.get("links")).get("next") for layer in told.layers
-    ]  # links is a list in one form
-    url = next(
-        (url for url in (told.first("next_page_url", "next"), *links) if isinstance(url, str) and url), ""
-    )
+    layers = [frame, meta, object_in(frame.get("pagination")), object_in(meta.get("pagination"))]
+    told = _Told(layers=layers)
+    # "links" is a list in one form, and says nothing then.
+    urls = [
+        told.first("next_page_url", "next"),
+        *(object_in(layer.get("links")).get("next") for layer in layers),
+    ]
+    url = next((url for url in urls if isinstance(url, str) and url), "")
     if url:
         return _steps(url), False
     cursor = told.first("next_cursor")
@@ -202,7 +201,7 @@ def _what_follows(frame: Mapping[str, Any], seen: int) -> tuple[Mapping[str, str
     return (None if is_last or current is None else {"page": str(current + 1)}), is_last
 
 
-@frozen
+@frozen(kw_only=True)
 class _Told:
     """What a list says of its pages, in any of the places in which lists say so."""
 

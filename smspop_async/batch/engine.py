@@ -37,7 +37,7 @@ from smspop_async.batch.pace import Breaker
 from smspop_async.batch.reconcile import Finding, Reconciler
 from smspop_async.batch.recovery import Recovery
 from smspop_async.batch.report import Progress, Report
-from smspop_async.cancellation import is_cancelled
+from smspop_async.cancellation import is_own
 from smspop_async.config import ReconcilePolicy
 from smspop_async.courier import flush
 from smspop_async.errors import (
@@ -303,7 +303,7 @@ class Run:
             self.crash = self.crash or _alone(crash)
             self.stop()
         except asyncio.CancelledError as stray:
-            if self._scope.cancel_called or is_cancelled():
+            if self._scope.cancel_called or is_own(stray):
                 raise
             self.crash = self.crash or _left_over(stray)
             self.stop()

@@ -96,10 +96,10 @@ class _Seen:
         new: list[Mapping[str, Any]] = []
         for row in rows:
             key = row.get("id")
-            if isinstance(key, str | int) and key in self._ids:
-                self.is_moving = True
-                continue
             if isinstance(key, str | int):
+                if key in self._ids:
+                    self.is_moving = True
+                    continue
                 self._ids.add(key)
             new.append(row)
         return new

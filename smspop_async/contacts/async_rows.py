@@ -17,7 +17,7 @@ from typing import Final
 import anyio
 from anyio.lowlevel import checkpoint
 
-from smspop_async.cancellation import is_cancelled
+from smspop_async.cancellation import is_own
 from smspop_async.contacts.memory import Shape, Slab, source_failed
 from smspop_async.contacts.rows import BUDGET, ContactRows
 from smspop_async.errors import ContactSourceError
@@ -108,11 +108,9 @@ class AsyncRows(ContactRows):
     async def _read(self) -> None:
         try:
             await self._read_all()
-        except asyncio.CancelledError as error:
-            if is_cancelled():
+        except (Exception, asyncio.CancelledError) as error:
+            if is_own(error):
                 raise
-            self._failure = source_failed(self._count, error)
-        except Exception as error:  # noqa: BLE001 - whatever the caller's iterator raises
             self._failure = source_failed(self._count, error)
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             self._fatal = error

@@ -36,12 +36,26 @@ from smspop_async.contacts.numbers import InvalidNumber, Normaliser
 from smspop_async.contacts.rows import BUDGET, ContactRows
 from smspop_async.errors import ConfigurationError, ContactSourceError
 
-__all__ = ["ContactRows", "Contacts", "Slab", "load_suppression", "open_rows", "read_numbers", "read_slabs"]
+__all__ = [
+    "ContactRows",
+    "Contacts",
+    "Slab",
+    "is_finite",
+    "load_suppression",
+    "open_rows",
+    "read_numbers",
+    "read_slabs",
+]
 
 Contacts: TypeAlias = str | Path | Iterable[object] | AsyncIterable[object]
 """A comma string as the vendor documents it, a file, or any iterable of numbers, mappings or records."""
 
 _AT_ONCE: Final = 32
+
+
+def is_finite(contacts: object) -> bool:
+    """Whether reading to the end is bounded, as of texts, files and collections that know their size."""
+    return isinstance(contacts, Sized | Path) and not isinstance(contacts, AsyncIterable)
 
 
 def open_rows(
@@ -268,7 +282,7 @@ class _IterableRows(ContactRows):
     """An iterable, pulled on the event loop for a little while at a time."""
 
     def __init__(self, contacts: object, *, size: int, shape: Shape, clock: Callable[[], float]) -> None:
-        self.finite = isinstance(contacts, Sized)
+        self.finite = is_finite(contacts)
         self._pull = Pull(contacts)
         self.size = size
         self._shape = shape

@@ -32,7 +32,7 @@ from smspop_async.batch.client import SmsPop
 from smspop_async.batch.report import Report
 from smspop_async.batch.stream import Batch
 from smspop_async.config import RateLimit, ReconcilePolicy, check_grace, is_number
-from smspop_async.contacts.sources import Contacts
+from smspop_async.contacts.sources import Contacts, is_finite
 from smspop_async.errors import ConfigurationError, SmsPopError
 from smspop_async.integrations._archive import Archive
 from smspop_async.integrations._errors import SendBusyError, ShuttingDownError, UnknownSendError
@@ -207,7 +207,7 @@ class Sends(KnownSends):
         )
         live = await archive.claim(status, history=self._history)
         if live is not None:
-            live.whole = isinstance(contacts, Sized | PathLike)
+            live.whole = is_finite(contacts)
             await self._launch(live, batch, undo=live.abandon)
         return send
 

@@ -236,27 +236,17 @@ class SendLog:
         self.failed: Callable[[JournalError], object] = lambda _: None
         """Told about an order that could not be carried out and that nobody waited for."""
 
-    def check_free(self) -> None:
-        """See that nobody else is at this send.
+    def take(self) -> None:
+        """Have the send to oneself, until `let_go`.
 
         Raises:
-            JournalError: somebody is.
+            JournalError: somebody else is at it.
         """
         if self._under_way.get(self._send, self) is not self:
             raise JournalError(
                 f"The send is under way already, by this process and out of the journal {self._path}: wait for it. "
                 "Nothing was sent by this call."
             )
-
-    def take(self) -> None:
-        """Be the one who is at this send, until `finish`.
-
-        Raises:
-            JournalError: somebody else is.
-        """
-        if self._under_way.get(self._send) is self:
-            return
-        self.check_free()
         if not self._over:
             self._under_way[self._send] = self
 

@@ -219,17 +219,23 @@ async def test_a_generator_that_was_stopped_is_not_finished(
     assert len(numbers(sandbox)) < 9_000
 
 
+async def refused_for_credits(sends: Sends, sandbox: Sandbox) -> tuple[str, SendStatus]:
+    """A send to five people that has ended for want of credits, which have been bought since."""
+    sandbox.fail_next("no_credits")
+    send = await sends.start(people(5), **WORDS)
+    status = await sends.wait(send)
+    sandbox.credits = 5
+    return send, status
+
+
 async def test_what_a_refusal_of_all_stopped_can_be_gone_on_with(
     sms: SmsPop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """The campaign that met it counts as refused, and goes out when credits are bought."""
-    sandbox.fail_next("no_credits")
     async with Sends(sms, journal_dir=tmp_path) as sends:
-        send = await sends.start(people(5), **WORDS)
-        status = await sends.wait(send)
+        send, status = await refused_for_credits(sends, sandbox)
         assert (status.state, status.counts[Status.REJECTED]) == (SendState.STOPPED, 5)
         assert status.resumable
-        sandbox.credits = 5
         await sends.resume(send)
         status = await sends.wait(send)
         assert (status.state, status.counts[Status.SENT]) == (SendState.FINISHED, 5)
@@ -249,11 +255,8 @@ async def test_the_table_of_a_send_that_goes_on_is_not_kept(
     sms: SmsPop, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Whoever asked before somebody went on with it is told so; the next table is that of the whole send."""
-    sandbox.fail_next("no_credits")
     async with Sends(sms, journal_dir=tmp_path) as sends:
-        send = await sends.start(people(5), **WORDS)
-        before = await sends.wait(send)
-        sandbox.credits = 5
+        send, before = await refused_for_credits(sends, sandbox)
         await sends.resume(send)
         await sends.wait(send)
         with pytest.raises(SendBusyError, match="went on"):
